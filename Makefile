@@ -1,0 +1,54 @@
+# Two commands are enough: make run, make test. make help lists the rest.
+
+GO      ?= go
+BIN     := bin/tskv
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -X main.version=$(VERSION)
+KILLS    ?= 50
+FUZZTIME ?= 20s
+BENCH    ?= .
+COUNT    ?= 6
+
+.PHONY: help run build test race lint fmt fuzz chaos bench docs check clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+run: build ## build and start the server on ./data
+	./$(BIN) serve
+
+build: ## build bin/tskv
+	$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/tskv
+
+test: ## all tests
+	$(GO) test ./...
+
+race: ## all tests under the race detector, the long ones shortened
+	$(GO) test -race -short ./...
+
+lint: ## formatting and static checks
+	@out=$$($(GO) tool gofumpt -l .); if [ -n "$$out" ]; then echo "not gofumpt-clean:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) tool errcheck ./...
+	$(GO) tool go-errorlint ./...
+
+fmt: ## format all Go files
+	$(GO) tool gofumpt -w .
+
+fuzz: ## every fuzz test for FUZZTIME (20s)
+	./tests/fuzz.sh $(FUZZTIME)
+
+chaos: build ## kill -9 the server KILLS (50) times under load and check every answer
+	TSKV_KILLS=$(KILLS) $(GO) test ./tests/chaos -run TestKill -count=1 -timeout 0 -v
+
+bench: ## Go benchmarks, COUNT (6) runs each; BENCH selects
+	$(GO) test ./... -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT)
+
+docs: ## write docs/commands.md from the command table
+	$(GO) test ./net/command -run TestDocs -update
+
+check: lint test race chaos ## what CI runs
+
+clean: ## remove what make made, never data
+	rm -rf bin dist
