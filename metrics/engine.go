@@ -1,0 +1,106 @@
+package metrics
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Engine are the instruments of one open store.
+type Engine struct {
+	WALAppends    Counter   // log records written, one write(2) each
+	WALBytes      Counter   // bytes of them
+	GroupOps      Histogram // operations per log record (ObserveValue)
+	GroupBatches  Histogram // batches (callers) per log record (ObserveValue)
+	Fsyncs        Counter
+	FsyncErrors   Counter
+	FsyncLatency  Histogram
+	CommitLatency Histogram // from entering the queue to being answered
+
+	QueueFull    Counter // a write had to wait for room in the queue
+	Busy         Counter // a write was refused after waiting too long
+	Stalls       Counter // writes stopped for flush or compaction to catch up
+	StallSeconds Histogram
+
+	Flushes            Counter
+	FlushBytes         Counter
+	FlushSeconds       Histogram
+	FlushErrors        Counter
+	Compactions        Counter
+	CompactionBytesIn  Counter
+	CompactionBytesOut Counter
+	CompactionSeconds  Histogram
+	CompactionErrors   Counter
+
+	BloomChecks         Counter
+	BloomNegatives      Counter
+	BloomFalsePositives Counter
+	CorruptReads        Counter // reads answered with a corruption error
+
+	Files           Gauge
+	FileBytes       Gauge
+	WALSegments     Gauge
+	MemtableBytes   Gauge
+	FrozenMemtables Gauge
+	Keys            Gauge
+	VisibleSequence Gauge
+	ReadOnly        Gauge // 1 while writes are refused
+
+	set instruments
+}
+
+// NewEngine returns the instruments of one store, all zero.
+func NewEngine() *Engine {
+	e := &Engine{}
+	e.nameWrites()
+	e.nameMerges()
+	e.nameGauges()
+	return e
+}
+
+func (e *Engine) nameWrites() {
+	s := &e.set
+	s.counter("wal_appends_total", "Log records written, one per commit group.", &e.WALAppends)
+	s.counter("wal_bytes_total", "Bytes of log records written.", &e.WALBytes)
+	s.histogram("commit_group_operations", "Operations per commit group.", &e.GroupOps, sizeScale())
+	s.histogram("commit_group_batches", "Batches per commit group.", &e.GroupBatches, sizeScale())
+	s.counter("fsyncs_total", "Syncs of the log.", &e.Fsyncs)
+	s.counter("fsync_errors_total", "Failed syncs of the log.", &e.FsyncErrors)
+	s.histogram("fsync_seconds", "Duration of a sync of the log.", &e.FsyncLatency, timeScale())
+	s.histogram("commit_seconds", "Time of a batch from the queue to its answer.", &e.CommitLatency, timeScale())
+	s.counter("queue_full_total", "Writes that waited for room in the commit queue.", &e.QueueFull)
+	s.counter("busy_total", "Writes refused with BUSY.", &e.Busy)
+	s.counter("stalls_total", "Times that writes stopped for flush or compaction to catch up.", &e.Stalls)
+	s.histogram("stall_seconds", "Duration of such a stop.", &e.StallSeconds, timeScale())
+}
+
+func (e *Engine) nameMerges() {
+	s := &e.set
+	s.counter("flushes_total", "Memtables written to files.", &e.Flushes)
+	s.counter("flush_bytes_total", "Bytes of files written by flushes.", &e.FlushBytes)
+	s.histogram("flush_seconds", "Duration of a flush.", &e.FlushSeconds, timeScale())
+	s.counter("flush_errors_total", "Failed flushes.", &e.FlushErrors)
+	s.counter("compactions_total", "Compactions.", &e.Compactions)
+	s.counter("compaction_read_bytes_total", "Bytes of files merged by compactions.", &e.CompactionBytesIn)
+	s.counter("compaction_written_bytes_total", "Bytes of files written by compactions.", &e.CompactionBytesOut)
+	s.histogram("compaction_seconds", "Duration of a compaction.", &e.CompactionSeconds, timeScale())
+	s.counter("compaction_errors_total", "Failed compactions.", &e.CompactionErrors)
+	s.counter("bloom_checks_total", "Filter checks.", &e.BloomChecks)
+	s.counter("bloom_negatives_total", "Filter checks that ruled a file out.", &e.BloomNegatives)
+	s.counter("bloom_false_positives_total", "Filter checks that let a file through in vain.", &e.BloomFalsePositives)
+	s.counter("corrupt_reads_total", "Reads that met a damaged block or file.", &e.CorruptReads)
+}
+
+func (e *Engine) nameGauges() {
+	s := &e.set
+	s.gauge("files", "Live table files.", &e.Files)
+	s.gauge("file_bytes", "Bytes of live table files.", &e.FileBytes)
+	s.gauge("wal_segments", "Log segments that a restart would replay.", &e.WALSegments)
+	s.gauge("memtable_bytes", "Memory of all memtables.", &e.MemtableBytes)
+	s.gauge("frozen_memtables", "Memtables that wait for their flush.", &e.FrozenMemtables)
+	s.gauge("keys", "Keys.", &e.Keys)
+	s.gauge("visible_sequence", "Sequence of the last visible write.", &e.VisibleSequence)
+	s.gauge("read_only", "1 while writes are refused.", &e.ReadOnly)
+}
+
+// Describe implements prometheus.Collector.
+func (e *Engine) Describe(out chan<- *prometheus.Desc) { e.set.Describe(out) }
+
+// Collect implements prometheus.Collector.
+func (e *Engine) Collect(out chan<- prometheus.Metric) { e.set.Collect(out) }

@@ -1,0 +1,137 @@
+package sstable
+
+import (
+	"sync"
+	"testing"
+
+	"tskv/disk/disktest"
+	"tskv/kv"
+)
+
+// TestResidency: the first read of a place is a pread, the next ones are not,
+// until the residency is forgotten; without a map every read is one.
+func TestResidency(t *testing.T) {
+	model := smallModel()
+	s := &model[0]
+	d := newDisk()
+	p := build(t, d, WriterOptions{FileID: 1}, model, 100)
+	for _, noMmap := range []bool{false, true} {
+		r := openTable(t, d, p, ReaderOptions{NoMmap: noMmap})
+		r.ForgetResidency()
+		reads := func(fn func()) int {
+			before := d.Calls(disktest.OpRead)
+			fn()
+			return d.Calls(disktest.OpRead) - before
+		}
+		for _, read := range []func(){
+			func() { checkNewest(t, r, s, kv.MaxID) },
+			func() {
+				if _, err := collect(r.Source(s.key, kv.Everything)); err != nil {
+					t.Fatal(err)
+				}
+			},
+		} {
+			if n := reads(read); n == 0 {
+				t.Fatal("a cold read went through the map")
+			}
+			if n := reads(read); (n == 0) == noMmap {
+				t.Fatalf("a warm read made %d preads, without map %v", n, noMmap)
+			}
+			r.ForgetResidency()
+		}
+	}
+}
+
+// TestManyReaders reads from several goroutines at once; the race detector looks on.
+func TestManyReaders(t *testing.T) {
+	model := smallModel()
+	d := newDisk()
+	p := build(t, d, WriterOptions{FileID: 1, Codec: CodecZstd}, model, 100)
+	r := openTable(t, d, p, ReaderOptions{})
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			for round := range 10 {
+				if g == 0 && round%3 == 0 {
+					r.ForgetResidency()
+				}
+				for i := range model {
+					s := &model[i]
+					got, err := collect(r.Source(s.key, kv.Everything))
+					if err == nil {
+						err = diffRows(got, s.rows)
+					}
+					var row kv.Row
+					last := &s.rows[len(s.rows)-1]
+					if found, _, err := r.Newest(s.key, kv.MaxID, &row, nil); err != nil || !found || !sameRow(&row, last) {
+						t.Errorf("newest: %v, %v", found, err)
+					}
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestCloseTwice: sources may be closed more than once, and in any order.
+func TestCloseTwice(t *testing.T) {
+	model := smallModel()
+	d := newDisk()
+	p := build(t, d, WriterOptions{FileID: 1}, model, 100)
+	r := openTable(t, d, p, ReaderOptions{})
+	a, err := r.Source(model[0].key, kv.Everything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Close()
+	b, err := r.Source(model[1].key, kv.Everything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Close()
+	if rows, err := a.Next(); rows != nil || err != nil {
+		t.Fatal(rows, err)
+	}
+	got, err := collect(b, nil)
+	if err == nil {
+		err = diffRows(got, model[1].rows)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if src, err := r.Source([]byte("absent"), kv.Everything); src != nil || err != nil {
+		t.Fatal(src, err)
+	}
+}
+
+// TestFilter has no false negatives and few false positives.
+func TestFilter(t *testing.T) {
+	d := newDisk()
+	p := buildRows(t, d, gaugeRows(2), 20_000)
+	for _, noMmap := range []bool{false, true} {
+		r := openTable(t, d, p, ReaderOptions{NoMmap: noMmap})
+		key := []byte("series:00000000")
+		wrong := 0
+		for i := range 40_000 {
+			n := i
+			for k := len(key) - 1; k > 6; k-- {
+				key[k] = byte('0' + n%10)
+				n /= 10
+			}
+			hash := KeyHash(key)
+			maybe := r.MayContain(&hash)
+			if i < 20_000 && !maybe {
+				t.Fatalf("the filter denies %s", key)
+			}
+			if i >= 20_000 && maybe {
+				wrong++
+			}
+		}
+		if wrong > 400 {
+			t.Errorf("%d false positives in 20000", wrong)
+		}
+	}
+}

@@ -1,0 +1,293 @@
+package sstable
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/bits-and-blooms/bloom/v3"
+
+	"tskv/disk"
+	"tskv/kv"
+)
+
+// ReaderOptions say how a table is read.
+type ReaderOptions struct {
+	NoMmap bool // pread everywhere
+}
+
+// Reader reads one finished table. All methods but Close may be called from any
+// goroutine at any time. Errors are *disk.CorruptError for what is not as it was
+// written, and the disk's own errors.
+type Reader struct {
+	name    string
+	file    disk.File
+	size    int64
+	seed    uint32
+	mapping disk.Mapping // nil with NoMmap
+	bytes   []byte       // of the mapping; nil with NoMmap
+
+	props   Properties
+	footer  footer
+	pages   []pageRef
+	tagSets []kv.TagSet
+	filter  *bloom.BloomFilter // nil if damaged
+
+	resident residency
+	verified []atomic.Uint64 // index pages whose mapped bytes had the right checksum
+
+	decompressor decompressor
+	queries      sync.Pool // *query
+	states       sync.Pool // *sourceState
+}
+
+// Open opens a table that must be exactly the expected one, and reads its
+// footer, properties, top index, tag sets and filter. ErrVersion for a newer
+// format. A damaged filter is no error: see FilterDamaged.
+func Open(fs disk.FS, want Expect, opt ReaderOptions) (*Reader, error) {
+	name := disk.TableName(want.FileID)
+	file, err := fs.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("open table: %w", err)
+	}
+	r := &Reader{name: name, file: file, seed: seed(want.FileID)}
+	r.queries.New = func() any { return new(query) }
+	r.states.New = func() any { return new(sourceState) }
+	if err := r.open(want, opt); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+func (r *Reader) open(want Expect, opt ReaderOptions) error {
+	size, err := r.file.Size()
+	if err != nil {
+		return fmt.Errorf("open table %s: %w", r.name, err)
+	}
+	if size != want.Size || size < headerSize+footerSize {
+		return disk.Corrupt(r.name, size, "size is %d bytes, want %d", size, want.Size)
+	}
+	r.size = size
+	if err := r.readEnds(want); err != nil {
+		return err
+	}
+	r.resident = newResidency(size)
+	if !opt.NoMmap {
+		if r.mapping, err = r.file.Map(size); err != nil {
+			return fmt.Errorf("map table %s: %w", r.name, err)
+		}
+		if r.bytes = r.mapping.Bytes(); int64(len(r.bytes)) != size {
+			return disk.Corrupt(r.name, disk.UnknownOffset, "map of %d bytes, want %d", len(r.bytes), size)
+		}
+		r.mapping.WillNeed(r.footer.index.offset, size-r.footer.index.offset)
+	}
+	if err := r.readSections(); err != nil {
+		return err
+	}
+	r.verified = make([]atomic.Uint64, (len(r.pages)+63)/64)
+	return r.openFilter()
+}
+
+// readEnds reads header and footer.
+func (r *Reader) readEnds(want Expect) error {
+	var b [footerSize]byte
+	at := r.size - footerSize
+	if err := r.readAt(b[:], at); err != nil {
+		return err
+	}
+	if err := r.footer.parse(b[:], want.FileID, r.size); err != nil {
+		if errors.Is(err, ErrVersion) {
+			return fmt.Errorf("open table %s: %w", r.name, err)
+		}
+		return disk.Corrupt(r.name, at, "%v", err)
+	}
+	if r.footer.crc != want.FooterCRC {
+		return disk.Corrupt(r.name, at, "footer checksum %08x, the manifest says %08x", r.footer.crc, want.FooterCRC)
+	}
+	h := b[:headerSize]
+	if err := r.readAt(h, 0); err != nil {
+		return err
+	}
+	if string(h[:8]) != headerMagic || load64(h, 16) != want.FileID ||
+		disk.CRC(r.seed, h[:60]) != binary.LittleEndian.Uint32(h[60:]) {
+		return disk.Corrupt(r.name, 0, "malformed header")
+	}
+	return nil
+}
+
+// verifiedSection reads a section that ends with its checksum, and cuts that off.
+func (r *Reader) verifiedSection(at place, what string) ([]byte, error) {
+	b, err := r.fetch(at, nil)
+	if err != nil {
+		return nil, err
+	}
+	return r.checkSum(at, b, what)
+}
+
+// checkSum checks and cuts off the checksum at the end of a section.
+func (r *Reader) checkSum(at place, b []byte, what string) ([]byte, error) {
+	end := len(b) - 4
+	if end < 0 || disk.CRC(r.seed, b[:end]) != binary.LittleEndian.Uint32(b[end:]) {
+		return nil, disk.Corrupt(r.name, at.offset, "checksum of the %s", what)
+	}
+	return b[:end], nil
+}
+
+func (r *Reader) readSections() error {
+	f := &r.footer
+	b, err := r.verifiedSection(f.props, "properties")
+	if err != nil {
+		return err
+	}
+	if err := parseProperties(b, &r.props); err != nil {
+		return disk.Corrupt(r.name, f.props.offset, "%v", err)
+	}
+	p := &r.props
+	p.FileID, p.Size, p.FooterCRC = f.fileID, f.size, f.crc
+	p.MinTime, p.MaxTime, p.FilterBytes = f.minTime, f.maxTime, int64(f.filter.length)
+	if b, err = r.verifiedSection(f.top, "top index"); err != nil {
+		return err
+	}
+	if r.pages, err = parseTop(b, f.index); err != nil {
+		return disk.Corrupt(r.name, f.top.offset, "%v", err)
+	}
+	if b, err = r.verifiedSection(f.tags, "tag sets"); err != nil {
+		return err
+	}
+	if r.tagSets, err = parseTagSets(b); err != nil {
+		return disk.Corrupt(r.name, f.tags.offset, "%v", err)
+	}
+	p.TagSets = uint64(len(r.tagSets))
+	return nil
+}
+
+// openFilter checks the filter by pread, which also brings it into memory.
+func (r *Reader) openFilter() error {
+	at := r.footer.filter
+	buf := make([]byte, min(at.length, 256<<10))
+	if r.bytes == nil {
+		buf = make([]byte, at.length)
+	}
+	sum := r.seed
+	for done := 0; done < at.length; {
+		p := buf[:min(len(buf), at.length-done)]
+		if err := r.readAt(p, at.offset+int64(done)); err != nil {
+			if errors.Is(err, disk.ErrCorrupt) {
+				return err
+			}
+			return nil // unreadable: maybe
+		}
+		end := min(len(p), max(0, at.length-4-done))
+		sum = disk.CRC(sum, p[:end])
+		done += len(p)
+	}
+	section := buf
+	if r.bytes != nil {
+		section = r.bytes[at.offset : at.offset+int64(at.length)]
+	}
+	return disk.Guard(r.name, func() error {
+		if filter, err := parseFilter(section, sum); err == nil {
+			r.filter = filter
+		}
+		return nil
+	})
+}
+
+// Properties returns what the file says of itself. The caller must not change it.
+func (r *Reader) Properties() *Properties { return &r.props }
+
+// Close unmaps and closes the file. No other call may be running or follow.
+func (r *Reader) Close() error {
+	var errs []error
+	if r.mapping != nil {
+		errs = append(errs, r.mapping.Close())
+		r.mapping, r.bytes, r.filter = nil, nil, nil
+	}
+	if r.file != nil {
+		errs = append(errs, r.file.Close())
+		r.file = nil
+	}
+	r.decompressor.close()
+	return errors.Join(errs...)
+}
+
+// FilterDamaged reports that the filter could not be read, so that MayContain
+// is always true. Verify names the damage.
+func (r *Reader) FilterDamaged() bool { return r.filter == nil }
+
+// MayContain reports whether the table may hold the key of the hash: false only
+// if it does not.
+func (r *Reader) MayContain(h *Hash) bool {
+	if r.filter == nil {
+		return true
+	}
+	if r.bytes == nil {
+		return r.filter.TestLocations(h.locations[:])
+	}
+	maybe := true
+	if err := disk.Guard(r.name, func() error {
+		maybe = r.filter.TestLocations(h.locations[:])
+		return nil
+	}); err != nil {
+		return true
+	}
+	return maybe
+}
+
+// ForgetResidency makes the next read of every part of the file a pread. The
+// engine calls it every minute, since the kernel may have dropped pages.
+func (r *Reader) ForgetResidency() {
+	r.resident.forget()
+	for i := range r.verified {
+		r.verified[i].Store(0)
+	}
+}
+
+// corrupt gives an error of a decoder its place; errors that have one, and
+// those of the disk, pass.
+func (r *Reader) corrupt(at place, err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, malformed := range [...]error{errColumn, errBlock, errIndex, errTagSets} {
+		if errors.Is(err, malformed) && !errors.Is(err, disk.ErrCorrupt) {
+			return disk.Corrupt(r.name, at.offset, "%v", err)
+		}
+	}
+	return err
+}
+
+// find looks a series up in the index. It must run under Guard.
+func (r *Reader) find(key []byte, e *entry, scratch *[]byte) (bool, error) {
+	i := pageFor(r.pages, key)
+	if i < 0 {
+		return false, nil
+	}
+	at := r.pages[i].place
+	data, mapped, err := r.view(at, scratch)
+	if err != nil {
+		return false, err
+	}
+	bit := uint64(1) << (i & 63)
+	check := !mapped || r.verified[i>>6].Load()&bit == 0
+	var p page
+	if err := p.parse(data, r.seed, check); err != nil {
+		return false, r.corrupt(at, err)
+	}
+	if mapped && check {
+		r.verified[i>>6].Or(bit)
+	}
+	body, err := p.find(key)
+	if err != nil {
+		return false, r.corrupt(at, err)
+	}
+	if body == nil {
+		return false, nil
+	}
+	if err := e.parse(body, r.footer.minTime, r.footer.index.offset); err != nil {
+		return false, r.corrupt(at, err)
+	}
+	return true, nil
+}

@@ -1,0 +1,259 @@
+package sstable
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"tskv/disk"
+	"tskv/disk/disktest"
+	"tskv/kv"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden file")
+
+// TestFailingDisk fails each call of a build once and for good: an error, and
+// no file is left where it could be removed.
+func TestFailingDisk(t *testing.T) {
+	model := smallModel()
+	rng := seeded(t)
+	model = append(model, series{[]byte("z"), (&shape{id: regular, row: anyRow}).rows(rng, 5000)})
+	for _, op := range []disktest.Op{disktest.OpCreate, disktest.OpWrite, disktest.OpSync, disktest.OpClose} {
+		for _, sticky := range []bool{false, true} {
+			for nth := 1; ; nth++ {
+				d := newDisk()
+				if err := d.MkdirAll(disk.TableDir); err != nil {
+					t.Fatal(err)
+				}
+				d.Fail(disktest.FailRule{Op: op, Nth: nth, Sticky: sticky, Err: syscall.ENOSPC, Short: 1000})
+				_, err := tryBuild(d, WriterOptions{FileID: 2}, model, 300)
+				if d.Failed() == 0 {
+					break
+				}
+				if !errors.Is(err, syscall.ENOSPC) {
+					t.Fatalf("%v %d: %v", op, nth, err)
+				}
+				for _, name := range d.Files() {
+					if strings.HasPrefix(name, disk.TableDir+"/") {
+						t.Fatalf("%v %d: %s is left", op, nth, name)
+					}
+				}
+				if d.Handles() != 0 {
+					t.Fatalf("%v %d: a file is open", op, nth)
+				}
+			}
+		}
+	}
+}
+
+// TestFailingReads: an error of the disk is no corruption, and passes.
+func TestFailingReads(t *testing.T) {
+	model := smallModel()
+	d := newDisk()
+	p := build(t, d, WriterOptions{FileID: 2}, model, 300)
+	r := openTable(t, d, p, ReaderOptions{NoMmap: true})
+	for nth := 1; nth < 3; nth++ {
+		d.Fail(disktest.FailRule{Op: disktest.OpRead, Nth: nth})
+		if _, err := collect(r.Source(model[0].key, kv.Everything)); !errors.Is(err, syscall.EIO) || errors.Is(err, disk.ErrCorrupt) {
+			t.Fatalf("read %d: %v", nth, err)
+		}
+		d.Heal()
+	}
+	answers(t, r, model, "healed")
+	for nth := 1; ; nth++ {
+		d.Fail(disktest.FailRule{Op: disktest.OpRead, Nth: nth})
+		failed := d.Failed()
+		opened, err := Open(d, p.Expect(), ReaderOptions{})
+		d.Heal()
+		if err == nil {
+			answers(t, opened, model, "filter unread")
+			if err := opened.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if d.Failed() == failed {
+			break
+		}
+	}
+	if d.Handles() != 1 {
+		t.Fatalf("%d files are open", d.Handles())
+	}
+}
+
+// TestFaultingMap: every read through the map faults.
+func TestFaultingMap(t *testing.T) {
+	model := smallModel()
+	d := newDisk()
+	p := build(t, d, WriterOptions{FileID: 2}, model, 300)
+	d.FaultMaps("sst/*")
+	r, err := Open(d, p.Expect(), ReaderOptions{})
+	if err != nil {
+		if !errors.Is(err, disk.ErrCorrupt) {
+			t.Fatal(err)
+		}
+		return
+	}
+	defer func() { _ = r.Close() }()
+	answers(t, r, model, "cold")
+	answers(t, r, model, "hot")
+}
+
+func TestWriterRefuses(t *testing.T) {
+	row := func(ms uint64) *kv.Rows {
+		var rows kv.Rows
+		rows.Append(kv.Row{ID: kv.ID{Time: ms}})
+		return &rows
+	}
+	badForm := row(9)
+	badForm.Form[0] = 99
+	wide := row(9)
+	wide.Num[0] = maxMantissa
+	tagged := row(9)
+	tagged.Tags = []kv.TagSet{{5}}
+	for _, c := range []struct {
+		name string
+		key  string
+		rows *kv.Rows
+		want error
+	}{
+		{"same row", "b", row(5), ErrOrder},
+		{"earlier row", "b", row(4), ErrOrder},
+		{"earlier key", "a", row(9), ErrOrder},
+		{"empty key", "", row(9), ErrOrder},
+		{"long key", strings.Repeat("x", kv.MaxKey+1), row(9), ErrLimit},
+		{"form", "c", badForm, ErrLimit},
+		{"mantissa", "c", wide, ErrLimit},
+		{"tags", "c", tagged, ErrLimit},
+	} {
+		d := newDisk()
+		if err := d.MkdirAll(disk.TableDir); err != nil {
+			t.Fatal(err)
+		}
+		w, err := NewWriter(d, WriterOptions{FileID: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Add([]byte("b"), row(5)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Add([]byte(c.key), c.rows); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+		if _, err := w.Finish(); !errors.Is(err, c.want) {
+			t.Errorf("%s: Finish: %v, want %v", c.name, err, c.want)
+		}
+		w.Abort()
+		if d.Handles() != 0 {
+			t.Errorf("%s: the file is open", c.name)
+		}
+	}
+}
+
+func TestAbort(t *testing.T) {
+	d := newDisk()
+	if err := d.MkdirAll(disk.TableDir); err != nil {
+		t.Fatal(err)
+	}
+	w, err := NewWriter(d, WriterOptions{FileID: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Abort()
+	w.Abort()
+	if _, err := w.Finish(); !errors.Is(err, ErrClosed) {
+		t.Fatal(err)
+	}
+	if _, err := d.Stat(disk.TableName(1)); err == nil {
+		t.Fatal("the file is left")
+	}
+}
+
+// goldenModel is small, fixed and reaches every kind of block.
+func goldenModel() []series {
+	tags, err := kv.MakeTagSet([][]byte{[]byte("error"), []byte("host=1")})
+	if err != nil {
+		panic(err)
+	}
+	long := series{key: []byte("room:temp")}
+	for i := range 300 {
+		row := kv.Row{ID: kv.ID{Time: 1_700_000_000_000 + uint64(i)*10_000 + uint64(i%7)}, Form: 2, Num: 2150 + int64(i*i%41)}
+		switch i {
+		case 100:
+			row.Form, row.Num = kv.FormDelete, 0
+		case 200:
+			row.Form, row.Num, row.Raw = kv.FormRaw, 0, []byte("NaN")
+		}
+		long.rows = append(long.rows, row)
+	}
+	events := series{key: []byte("events")}
+	for i := range 260 {
+		row := kv.Row{ID: kv.ID{Time: 1_700_000_000_000, Seq: uint64(i)}, Form: kv.FormRaw, Raw: fmt.Appendf(nil, `{"n":%d}`, i)}
+		if i%9 == 0 {
+			row.Tags = tags
+		}
+		events.rows = append(events.rows, row)
+	}
+	return sortModel([]series{
+		long, events,
+		{[]byte("a"), []kv.Row{{ID: kv.MinID, Num: 1}, {ID: kv.MaxID, Form: 1, Num: -25}}},
+		{[]byte("ab"), []kv.Row{{ID: kv.ID{Time: 5, Seq: 1}, Form: kv.FormRaw, Raw: []byte("hello"), Tags: tags}}},
+		{[]byte("abc"), []kv.Row{{ID: kv.ID{Time: 6}, Form: kv.FormDelete}, {ID: kv.ID{Time: 7}, Form: kv.FormRaw}}},
+	})
+}
+
+// TestGolden pins the format: what is written today is what was written then,
+// and the old bytes are read.
+func TestGolden(t *testing.T) {
+	const golden = "testdata/table-v1.hex"
+	model := goldenModel()
+	d := newDisk()
+	p := build(t, d, WriterOptions{FileID: 0x1234, MinSeq: 5, MaxSeq: 900, Class: 11, Window: 1_699_999_200_000}, model, 1000)
+	b, err := d.ReadFile(disk.TableName(0x1234))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(golden, []byte(dump(b)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dump(b) != string(want) {
+		t.Errorf("the format has changed: %d bytes against %s", len(b), golden)
+	}
+	old, err := hex.DecodeString(strings.ReplaceAll(string(want), "\n", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := openTable(t, diskWith(t, 0x1234, old), p, ReaderOptions{})
+	answers(t, r, model, "golden")
+	if err := r.Verify(); err != nil {
+		t.Error(err)
+	}
+	got := *r.Properties()
+	if got.Rows != p.Rows || got.Deletes != 2 || got.Series != 5 || got.Class != 11 || got.Window != 1_699_999_200_000 ||
+		got.MinSeq != 5 || got.MaxSeq != 900 || !bytes.Equal(got.MinKey, []byte("a")) || !bytes.Equal(got.MaxKey, []byte("room:temp")) ||
+		got.MinTime != 0 || got.MaxTime != kv.MaxID.Time || got.Size != p.Size || got.Blocks != p.Blocks {
+		t.Errorf("properties %+v, want %+v", got, p)
+	}
+}
+
+// dump writes bytes as lines of 32.
+func dump(b []byte) string {
+	var s strings.Builder
+	for len(b) > 0 {
+		n := min(32, len(b))
+		s.WriteString(hex.EncodeToString(b[:n]) + "\n")
+		b = b[n:]
+	}
+	return s.String()
+}
