@@ -1,0 +1,305 @@
+package engine
+
+import (
+	"tskv/kv"
+)
+
+// group is what one turn of the commit goroutine puts into one log record.
+type group struct {
+	batches  []*Batch
+	firstSeq uint64
+	lastSeq  uint64 // firstSeq-1 while it is empty
+	keys     int64  // change of the number of keys
+	cleared  bool   // the number of keys starts from zero in this group
+	err      error
+}
+
+// committer is the state of the commit goroutine; nothing else touches it.
+//
+// Effects go into the memtable while the group is being decided, before the log
+// has them, so that a later operation of the group reads what an earlier one
+// wrote. They stay invisible, because readers stop at the visible sequence, which
+// moves only after the log record is as durable as promised. If the log refuses
+// the record, the group's sequences are marked as aborted in the memtable.
+type committer struct {
+	db *DB
+	// early is set when the log of this segment was synced ahead of its rotation.
+	early     bool
+	rotateErr error
+	v         *version // current version, kept referenced
+	mem       *memory  // its active memtable
+	hot       hotKeys
+	enc       kv.Encoder
+	payload   []byte
+	nextSeq   uint64
+	now       uint64 // milliseconds, once per group
+	keyBuf    []byte
+	row       kv.Row  // scratch, so that rows do not escape one by one
+	start     kv.Mark // the encoder at the start of the group
+	epoch     uint64  // grows when states of hot keys were dropped
+	waiting   []*Batch
+	// freezeNow are callers of Flush who wait for the memtable to be frozen.
+	freezeNow []chan error
+}
+
+// commitLoop runs until the queue is closed and drained.
+func (db *DB) commitLoop() {
+	c := db.committer
+	defer func() {
+		answer(db.queue.expire(maxTime, nil), ErrClosed)
+	}()
+	for {
+		if !c.makeRoom() {
+			return
+		}
+		var open bool
+		if c.waiting, open = db.queue.take(c.waiting[:0]); !open {
+			return
+		}
+		g := db.syncer.group()
+		c.begin(g)
+		for _, b := range c.waiting {
+			c.batch(g, b)
+		}
+		c.write(g)
+		db.syncer.submit(g)
+		clear(c.waiting)
+	}
+}
+
+func (c *committer) begin(g *group) {
+	c.now = max(uint64(max(c.db.options.Now().UnixMilli(), 0)), c.now)
+	g.firstSeq, g.lastSeq = c.nextSeq, c.nextSeq-1
+	c.enc.Begin(c.payload[:0])
+	c.start = c.enc.Mark()
+}
+
+// batch decides all operations of b, or sends b back to its caller if one of
+// them needs a disk read first.
+func (c *committer) batch(g *group, b *Batch) {
+	if err := c.resolve(b); err != nil {
+		b.cold = err == errCold //nolint:errorlint // never wrapped
+		b.err = nil
+		if !b.cold {
+			b.err = err
+		}
+		b.done <- struct{}{}
+		return
+	}
+	for i := range b.Ops {
+		op := &b.Ops[i]
+		if op.Update != nil {
+			op.Err = c.update(g, op)
+		} else {
+			op.Err = c.put(g, op)
+		}
+	}
+	g.batches = append(g.batches, b)
+}
+
+// resolve finds the states of all keys of b before anything is written.
+func (c *committer) resolve(b *Batch) error {
+	for i := range b.Ops {
+		op := &b.Ops[i]
+		if op.Update != nil {
+			continue
+		}
+		st, err := c.stateOf(op.Key, b.warmed)
+		if err != nil {
+			return err
+		}
+		op.state, op.epoch = st, c.epoch
+		if err := c.prepare(op, st, b.warmed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepare reads what the operation's mode and condition will ask for.
+func (c *committer) prepare(op *Op, st *keyState, warm bool) error {
+	switch {
+	case op.Cond == IfAbsent || op.Cond == IfPresent:
+		if op.Mode == IDExplicit {
+			_, err := c.holds(st, op.ID, warm)
+			return err
+		}
+		return c.lastID(st, false, warm)
+	case op.Cond == IfLast || op.Mode == IDAutoSeq:
+		return c.lastID(st, false, warm)
+	case op.Mode == IDAuto:
+		return c.lastID(st, true, warm)
+	}
+	return nil
+}
+
+// put decides one put and writes its effects.
+func (c *committer) put(g *group, op *Op) error {
+	st := op.state
+	if op.epoch != c.epoch {
+		var err error
+		if st, err = c.stateOf(op.Key, true); err != nil {
+			return err
+		}
+	}
+	if st.exists && st.entry.kind != KindSeries {
+		return ErrWrongType
+	}
+	if op.Cond == IfLast {
+		if err := c.lastID(st, false, true); err != nil {
+			return err
+		}
+		if st.last != op.After {
+			return &ConflictError{Last: st.last}
+		}
+	}
+	id, err := c.chooseID(st, op)
+	if err != nil {
+		return err
+	}
+	if op.Cond == IfAbsent || op.Cond == IfPresent {
+		there, err := c.holds(st, id, true)
+		if err != nil {
+			return err
+		}
+		if there != (op.Cond == IfPresent) {
+			return nil
+		}
+	}
+	if !st.exists {
+		c.create(g, st)
+	}
+	c.row = kv.Row{ID: id, Tags: op.Tags}
+	c.row.SetValue(op.Value)
+	c.writeRow(g, st)
+	st.observe(id)
+	op.ID, op.Written = id, true
+	return nil
+}
+
+// chooseID gives the record its ID.
+func (c *committer) chooseID(st *keyState, op *Op) (kv.ID, error) {
+	switch op.Mode {
+	case IDAuto:
+		if err := c.lastID(st, true, true); err != nil {
+			return kv.ID{}, err
+		}
+		return c.freshID(st)
+	case IDAutoSeq:
+		if err := c.lastID(st, false, true); err != nil {
+			return kv.ID{}, err
+		}
+		id := kv.ID{Time: op.ID.Time}
+		if st.filled && !st.last.Less(id) {
+			next, ok := st.last.Next()
+			if !ok || next.Time != id.Time {
+				return kv.ID{}, ErrIDTooSmall
+			}
+			id = next
+		}
+		return id, nil
+	}
+	return op.ID, nil
+}
+
+// freshID returns now-0 or, if the key has that or a later ID, the successor of
+// its last one.
+func (c *committer) freshID(st *keyState) (kv.ID, error) {
+	id := kv.ID{Time: c.now}
+	if !st.lastKnown {
+		// Nothing of the key lies at now or later: now-0 is its last ID from here on.
+		st.last, st.filled, st.lastKnown = id, true, true
+		if id.Less(st.entry.floor) || id == st.entry.floor {
+			st.last = st.entry.floor
+		} else {
+			return id, nil
+		}
+	}
+	if st.filled && !st.last.Less(id) {
+		next, ok := st.last.Next()
+		if !ok {
+			return kv.ID{}, ErrIDExhausted
+		}
+		id = next
+	}
+	return id, nil
+}
+
+// create writes the catalog row of a new key.
+func (c *committer) create(g *group, st *keyState) {
+	st.exists, st.lastKnown = true, true
+	st.entry = catalogEntry{kind: KindSeries, created: c.now}
+	c.row = birthRow(KindSeries, c.now)
+	c.writeCatalog(g, st)
+	g.keys++
+}
+
+func (c *committer) writeCatalog(g *group, st *keyState) {
+	c.keyBuf = st.catalogKey(c.keyBuf[:0])
+	var ref kv.KeyRef
+	c.enc.Put(&ref, c.keyBuf, &c.row)
+	c.mem.Add(c.mem.Series(c.keyBuf), c.take(g), &c.row)
+}
+
+// writeRow writes c.row into the group and the memtable.
+func (c *committer) writeRow(g *group, st *keyState) {
+	if st.mem != c.mem {
+		st.mem, st.series = c.mem, c.mem.Series(st.data)
+	}
+	c.enc.Put(&st.ref, st.data, &c.row)
+	c.mem.Add(st.series, c.take(g), &c.row)
+}
+
+func (c *committer) writeTombstone(g *group, t kv.Tombstone) {
+	t.Seq = c.take(g)
+	c.enc.DeleteRange(&t)
+	c.mem.AddTombstone(t)
+}
+
+func (c *committer) take(g *group) uint64 {
+	seq := c.nextSeq
+	c.nextSeq++
+	g.lastSeq = seq
+	return seq
+}
+
+// write puts the group into the log with one write(2). A group without effects
+// is not written, but is answered in its turn.
+func (c *committer) write(g *group) {
+	ops := c.enc.Ops()
+	c.payload = c.enc.Bytes()
+	if ops > 0 {
+		if g.err = c.db.wal.Append(g.firstSeq, ops, c.payload); g.err != nil {
+			c.undo(g)
+		} else {
+			c.db.countKeys(g)
+			c.db.metrics.WALAppends.Inc()
+			c.db.metrics.WALBytes.Add(uint64(len(c.payload)))
+			c.db.metrics.GroupOps.ObserveValue(uint64(ops))
+			c.db.metrics.GroupBatches.ObserveValue(uint64(len(g.batches)))
+			c.syncEarly()
+		}
+	}
+	if cap(c.payload) > 4<<20 {
+		c.payload = nil
+	}
+}
+
+// syncEarly starts a sync when a segment is nearly full, because its rotation
+// has to sync what is left. In SyncAlways nothing ever is.
+func (c *committer) syncEarly() {
+	db := c.db
+	if db.options.Sync != SyncAlways && !c.early && db.wal.Size() > db.options.SegmentBytes/4*3 {
+		c.early = true
+		db.nudge(db.spareNudge)
+	}
+}
+
+// undo hides the effects of a group that the log refused. Nothing of it was or
+// will be visible; the next group goes on with higher sequences.
+func (c *committer) undo(g *group) {
+	c.mem.Abort(g.firstSeq, g.lastSeq)
+	c.forget()
+	c.enc.Rewind(c.start)
+	g.err = c.db.writeError(g.err)
+}

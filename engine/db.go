@@ -1,0 +1,259 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tskv/disk"
+	"tskv/manifest"
+	"tskv/memtable"
+	"tskv/metrics"
+	"tskv/wal"
+)
+
+// DB is an open store.
+//
+// Locks, in order: installMu, then versionMu. versionMu is never held across
+// I/O; installMu is held across the replacement of the manifest.
+type DB struct {
+	options Options
+	fs      disk.FS
+	lock    io.Closer
+	log     *slog.Logger
+	metrics *metrics.Engine
+
+	queue     *queue
+	committer *committer
+	syncer    *syncer
+	wal       *wal.Log
+	pool      *memtable.Pool
+
+	current   atomic.Pointer[version]
+	versionMu sync.Mutex
+	installMu sync.Mutex
+	state     *manifest.State // what the manifest file says; under installMu
+	nextFile  atomic.Uint64
+
+	visible  atomic.Uint64 // sequence of the last visible write
+	keys     atomic.Uint64 // number of keys, the last group included
+	failed   atomic.Pointer[error]
+	diskFull atomic.Bool
+	closed   atomic.Bool
+	// recovering is true inside Open, before any other goroutine is there.
+	recovering bool
+
+	syncMu       sync.Mutex // one sync of the log at a time
+	flushWaits   atomic.Bool
+	flushMu      sync.Mutex
+	flushDone    chan struct{} // closed and replaced after each try to flush; under flushMu
+	flushErr     error         // how that went; under flushMu
+	flushNudge   chan struct{}
+	compactNudge chan struct{}
+	spareNudge   chan struct{}
+	compactMu    sync.Mutex // one compaction at a time
+
+	stopping   chan struct{} // closed when background work should end
+	giveUp     chan struct{} // closed when a stalled commit should end
+	commitDone sync.WaitGroup
+	syncDone   sync.WaitGroup
+	workDone   sync.WaitGroup
+}
+
+// Open opens the store in dir, and makes it if there is none. It replays the log
+// and returns when everything acknowledged before is on disk in tables.
+//
+// Errors: disk.ErrLocked if another process has the directory,
+// *disk.CorruptError naming file and offset, manifest.ErrVersion for a directory
+// written by a newer version.
+func Open(dir string, opt Options) (*DB, error) {
+	if err := opt.Validate(); err != nil {
+		return nil, fmt.Errorf("open %s: %w", dir, err)
+	}
+	if opt.FS == nil {
+		fs, err := disk.NewOS(dir)
+		if err != nil {
+			return nil, fmt.Errorf("open %s: %w", dir, err)
+		}
+		opt.FS = fs
+	}
+	db := &DB{
+		options: opt, fs: opt.FS, log: opt.Logger, metrics: opt.Metrics,
+		pool:         memtable.NewPool(opt.MemtableBytes),
+		flushDone:    make(chan struct{}),
+		flushNudge:   make(chan struct{}, 1),
+		compactNudge: make(chan struct{}, 1),
+		spareNudge:   make(chan struct{}, 1),
+		stopping:     make(chan struct{}),
+		giveUp:       make(chan struct{}),
+	}
+	lock, err := db.fs.Lock(disk.LockName)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", dir, err)
+	}
+	db.lock = lock
+	if err := db.recover(); err != nil {
+		db.abandon()
+		return nil, fmt.Errorf("open %s: %w", dir, err)
+	}
+	db.start()
+	return db, nil
+}
+
+// abandon lets go of everything after a failed Open.
+func (db *DB) abandon() {
+	if v := db.current.Swap(nil); v != nil {
+		v.release()
+	}
+	if db.wal != nil {
+		_ = db.wal.Close()
+	}
+	_ = db.lock.Close()
+}
+
+func (db *DB) start() {
+	db.queue = newQueue(db.metrics)
+	db.syncer = newSyncer(db)
+	v := db.acquire()
+	db.committer = &committer{db: db, v: v, mem: v.mem[0], hot: newHotKeys(), nextSeq: db.visible.Load() + 1}
+	db.committer.enc.StartSegment()
+	db.commitDone.Go(func() { db.commitLoop() })
+	switch db.options.Sync {
+	case SyncAlways:
+		db.syncDone.Go(db.syncer.run)
+	case SyncInterval:
+		db.syncDone.Go(db.syncTimer)
+	}
+	db.workDone.Go(db.flushLoop)
+	db.workDone.Go(db.compactLoop)
+	db.workDone.Go(db.spareLoop)
+	db.workDone.Go(db.watchDisk)
+}
+
+// Close ends all work: what is in the queue is still committed and answered,
+// the memtable is flushed, so that the next Open has nothing to replay. Later
+// calls return ErrClosed, as does every other method.
+func (db *DB) Close() error {
+	if !db.closed.CompareAndSwap(false, true) {
+		return ErrClosed
+	}
+	db.stop(closeStall)
+	var errs []error
+	if db.failure() == nil {
+		errs = append(errs, db.flushAll())
+	}
+	errs = append(errs, db.wal.Close())
+	db.committer.v.release()
+	db.current.Swap(nil).release()
+	return errors.Join(append(errs, db.lock.Close())...)
+}
+
+// stop ends all goroutines; a commit that is stopped by a full pipeline of
+// flushes is given up after patience.
+func (db *DB) stop(patience time.Duration) {
+	db.queue.close()
+	stall := time.AfterFunc(patience, func() { close(db.giveUp) })
+	db.commitDone.Wait()
+	stall.Stop()
+	db.syncer.close()
+	close(db.stopping)
+	db.syncDone.Wait()
+	db.workDone.Wait()
+}
+
+// closeStall is how long Close waits for a commit that is stopped by a full
+// pipeline of flushes.
+const closeStall = 3 * time.Second
+
+func (db *DB) newMemory(firstSeq, segment uint64) *memory {
+	return &memory{
+		Table:        memtable.New(memtable.Options{Bytes: db.options.MemtableBytes, Pool: db.pool}, firstSeq),
+		firstSegment: segment,
+	}
+}
+
+func (db *DB) nudge(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+func (db *DB) countKeys(g *group) {
+	if g.cleared {
+		db.keys.Store(uint64(g.keys))
+	} else {
+		db.keys.Add(uint64(g.keys))
+	}
+	db.metrics.Keys.Set(int64(db.keys.Load()))
+}
+
+// Keys returns the number of keys.
+func (db *DB) Keys() uint64 { return db.keys.Load() }
+
+// readError logs and counts a damaged file met by a reader.
+func (db *DB) readError(err error) error {
+	if err != nil && errors.Is(err, disk.ErrCorrupt) {
+		db.metrics.CorruptReads.Inc()
+		db.log.Error("damaged data", "error", err)
+	}
+	return err
+}
+
+// spareLoop prepares what the next rotation of the log needs, so that the commit
+// goroutine does not wait for it: a zero-filled segment, and little left to sync
+// in the segment that is left.
+func (db *DB) spareLoop() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		if err := db.wal.PrepareSpare(); err != nil && db.failure() == nil {
+			db.log.Warn("prepare log segment", "error", err)
+		}
+		select {
+		case <-tick.C:
+		case <-db.spareNudge:
+			_ = db.syncLog() // remembered as the failure that refuses writes
+		case <-db.stopping:
+			return
+		}
+	}
+}
+
+// watchDisk refuses writes while the disk is nearly full.
+func (db *DB) watchDisk() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		db.checkDisk()
+		db.measure()
+		select {
+		case <-tick.C:
+		case <-db.stopping:
+			return
+		}
+	}
+}
+
+func (db *DB) checkDisk() {
+	free, _, err := db.fs.Free()
+	if err != nil {
+		db.log.Warn("read free disk space", "error", err)
+		return
+	}
+	full := free < db.options.MinFreeBytes
+	if db.diskFull.Swap(full) == full || db.failure() != nil {
+		return
+	}
+	if full {
+		db.metrics.ReadOnly.Set(1)
+		db.log.Error("writes are refused: the disk is nearly full", "free_bytes", free)
+	} else {
+		db.metrics.ReadOnly.Set(0)
+		db.log.Info("writes are accepted again", "free_bytes", free)
+	}
+}

@@ -1,0 +1,203 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"tskv/compaction"
+	"tskv/manifest"
+	"tskv/sstable"
+)
+
+// retryPause is how long background work waits after a failure (a full disk, no
+// descriptors) before it tries again.
+const retryPause = time.Second
+
+// classOf is the retention class of an internal key.
+func classOf(key []byte) uint8 {
+	if key[0] == spaceCatalog {
+		return compaction.ClassCatalog
+	}
+	return compaction.ClassData
+}
+
+// flushLoop writes frozen memtables to tables, oldest first.
+func (db *DB) flushLoop() {
+	for {
+		m := db.oldestFrozen()
+		if m == nil || !db.settled(m) {
+			select {
+			case <-db.flushNudge:
+				continue
+			case <-db.stopping:
+				return
+			}
+		}
+		err := db.flush(m)
+		db.announceFlush(err)
+		if err == nil {
+			continue
+		}
+		db.metrics.FlushErrors.Inc()
+		if !db.pauseRetry("flush", err) {
+			return
+		}
+	}
+}
+
+// oldestFrozen returns the memtable to flush next, or nil.
+func (db *DB) oldestFrozen() *memory {
+	db.versionMu.Lock()
+	defer db.versionMu.Unlock()
+	mem := db.current.Load().mem
+	if len(mem) < 2 {
+		return nil
+	}
+	return mem[len(mem)-1]
+}
+
+// settled reports whether all writes of a frozen memtable are durable and
+// visible; if not, publish will nudge the flush goroutine.
+func (db *DB) settled(m *memory) bool {
+	db.flushWaits.Store(true)
+	if db.visible.Load() < m.frozenAt.Load() {
+		return false
+	}
+	db.flushWaits.Store(false)
+	return true
+}
+
+// flush writes one frozen memtable and takes it out of the version.
+func (db *DB) flush(m *memory) error {
+	start := time.Now()
+	files, err := compaction.Build(m.Iterator(nil, m.frozenAt.Load()), classOf, compaction.Output{
+		FS:     db.fs,
+		NextID: db.nextFileID,
+		MinSeq: m.FirstSeq(),
+		MaxSeq: m.frozenAt.Load(),
+		Codec:  sstable.CodecS2,
+		Split:  true,
+	})
+	if err != nil {
+		return fmt.Errorf("write tables: %w", err)
+	}
+	tombs := m.Tombstones(m.frozenAt.Load())
+	err = db.install(files, nil, func(s *manifest.State) {
+		s.FlushedSeq = m.frozenAt.Load()
+		s.MinSegment = db.segmentAfter(m)
+		s.Keys = m.keys
+		s.Tombstones = append(s.Tombstones, tombs...)
+	}, func(mem []*memory) []*memory { return mem[:len(mem)-1] })
+	if err != nil {
+		return fmt.Errorf("install tables: %w", err)
+	}
+	db.metrics.Flushes.Inc()
+	db.metrics.FlushSeconds.Observe(time.Since(start))
+	for _, f := range files {
+		db.metrics.FlushBytes.Add(uint64(f.Size))
+	}
+	if !db.recovering {
+		if err := db.wal.Release(db.minSegment()); err != nil {
+			db.log.Warn("release log segments", "error", err)
+		}
+	}
+	db.log.Info("flushed", "files", len(files), "rows", m.Rows(), "seconds", time.Since(start).Seconds())
+	db.nudge(db.compactNudge)
+	return nil
+}
+
+func (db *DB) nextFileID() uint64 { return db.nextFile.Add(1) - 1 }
+
+// segmentAfter returns the log segment where the memtable after m begins.
+func (db *DB) segmentAfter(m *memory) uint64 {
+	db.versionMu.Lock()
+	defer db.versionMu.Unlock()
+	mem := db.current.Load().mem
+	for i := 1; i < len(mem); i++ {
+		if mem[i] == m {
+			return mem[i-1].firstSegment
+		}
+	}
+	panic("BUG: engine: flush of a memtable that is not frozen")
+}
+
+func (db *DB) minSegment() uint64 {
+	db.installMu.Lock()
+	defer db.installMu.Unlock()
+	return db.state.MinSegment
+}
+
+// announceFlush tells whoever waits for a flush how the last one went.
+func (db *DB) announceFlush(err error) {
+	db.flushMu.Lock()
+	defer db.flushMu.Unlock()
+	db.flushErr = err
+	close(db.flushDone)
+	db.flushDone = make(chan struct{})
+}
+
+// flushed returns a channel that is closed by the next flush.
+func (db *DB) flushed() <-chan struct{} {
+	db.flushMu.Lock()
+	defer db.flushMu.Unlock()
+	return db.flushDone
+}
+
+// Flush writes everything acknowledged so far from memory to tables and waits for
+// it, or returns why that failed at the first try.
+func (db *DB) Flush() error {
+	frozen := make(chan error, 1)
+	var seq uint64
+	err := db.Update(func(t *Tx) error {
+		t.c.freezeNow = append(t.c.freezeNow, frozen)
+		seq = t.c.nextSeq - 1
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	select {
+	case err = <-frozen:
+	case <-db.stopping:
+		return ErrClosed
+	}
+	for err == nil {
+		done := db.flushed()
+		db.installMu.Lock()
+		flushed := db.state.FlushedSeq
+		db.installMu.Unlock()
+		if flushed >= seq {
+			return nil
+		}
+		select {
+		case <-done:
+			db.flushMu.Lock()
+			err = db.flushErr
+			db.flushMu.Unlock()
+		case <-db.stopping:
+			return ErrClosed
+		}
+	}
+	return err
+}
+
+// flushAll freezes and flushes what is in memory, at Close: the goroutines that
+// would do it have ended.
+func (db *DB) flushAll() error {
+	if err := db.committer.freezeIfFilled(); err != nil {
+		return err
+	}
+	for {
+		m := db.oldestFrozen()
+		if m == nil {
+			return nil
+		}
+		if db.visible.Load() < m.frozenAt.Load() {
+			return errors.New("flush: writes that were never made durable")
+		}
+		if err := db.flush(m); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,174 @@
+package engine
+
+import (
+	"time"
+
+	"tskv/compaction"
+	"tskv/disk"
+	"tskv/kv"
+	"tskv/manifest"
+	"tskv/sstable"
+)
+
+// install makes added files live and removed ones dead: it replaces the manifest,
+// which is the moment of truth, and then swaps the version. It tries again after
+// a failure until the store closes, because the files are written already and the
+// manifest on disk may be the old or the new one.
+func (db *DB) install(added []manifest.File, removed []uint64, edit func(*manifest.State), mem func([]*memory) []*memory) error {
+	opened, err := db.adopt(added)
+	if err != nil {
+		return err
+	}
+	for {
+		err := db.replaceManifest(opened, added, removed, edit, mem)
+		if err == nil {
+			break
+		}
+		db.announceFlush(err)
+		if !db.pauseRetry("replace manifest", err) {
+			closeTables(opened)
+			return err
+		}
+	}
+	for _, id := range removed {
+		db.removeTable(id)
+	}
+	return nil
+}
+
+// pauseRetry logs a failure of background work and waits before the next try;
+// false if there shall be none.
+func (db *DB) pauseRetry(what string, err error) bool {
+	if db.recovering {
+		return false
+	}
+	db.log.Error(what, "error", err)
+	select {
+	case <-time.After(retryPause):
+		return true
+	case <-db.stopping:
+		return false
+	}
+}
+
+func (db *DB) replaceManifest(opened []*table, added []manifest.File, removed []uint64, edit func(*manifest.State), mem func([]*memory) []*memory) error {
+	db.installMu.Lock()
+	defer db.installMu.Unlock()
+	next := nextState(db.state, added, removed, edit)
+	db.prune(next, opened)
+	if err := manifest.Store(db.fs, next); err != nil {
+		return err
+	}
+	db.state = next
+	db.swapTables(opened, removed, next, mem)
+	return nil
+}
+
+// adopt opens new files. After an error the files are gone: whoever built them
+// builds them again.
+func (db *DB) adopt(added []manifest.File) ([]*table, error) {
+	opened, err := db.openTables(added)
+	if err == nil {
+		return opened, nil
+	}
+	for _, f := range added {
+		db.removeTable(f.ID)
+	}
+	return nil, err
+}
+
+// nextState applies one installation to the manifest's state.
+func nextState(state *manifest.State, added []manifest.File, removed []uint64, edit func(*manifest.State)) *manifest.State {
+	next := *state
+	next.Generation++
+	gone := make(map[uint64]bool, len(removed))
+	for _, id := range removed {
+		gone[id] = true
+	}
+	next.Files = make([]manifest.File, 0, len(state.Files)+len(added))
+	for _, f := range state.Files {
+		if !gone[f.ID] {
+			next.Files = append(next.Files, f)
+		}
+	}
+	next.Files = append(next.Files, added...)
+	for _, f := range added {
+		next.NextFile = max(next.NextFile, f.ID+1)
+	}
+	next.Tombstones = append([]kv.Tombstone(nil), state.Tombstones...)
+	if edit != nil {
+		edit(&next)
+	}
+	return &next
+}
+
+// prune drops tombstones that hide nothing any more, and asserts the order of
+// files.
+func (db *DB) prune(next *manifest.State, opened []*table) {
+	if err := compaction.CheckOrder(next.Files); err != nil {
+		panic("BUG: engine: " + err.Error())
+	}
+	if len(next.Tombstones) == 0 {
+		return
+	}
+	v := db.acquire()
+	defer v.release()
+	byID := make(map[uint64]*table)
+	for _, t := range append(v.tables(), opened...) {
+		byID[t.file.ID] = t
+	}
+	next.Tombstones = compaction.LiveTombstones(next.Files, next.Tombstones, func(f manifest.File, key []byte) bool {
+		hash := sstable.KeyHash(key)
+		t := byID[f.ID]
+		return t == nil || t.MayContain(&hash)
+	})
+}
+
+// openTables opens files; on error it closes the ones opened already.
+func (db *DB) openTables(files []manifest.File) ([]*table, error) {
+	var out []*table
+	for _, f := range files {
+		r, err := sstable.Open(db.fs, sstable.Expect{FileID: f.ID, Size: f.Size, FooterCRC: f.FooterCRC},
+			sstable.ReaderOptions{NoMmap: db.options.NoMmap})
+		if err != nil {
+			closeTables(out)
+			return nil, err
+		}
+		out = append(out, &table{Reader: r, file: f, db: db})
+	}
+	return out, nil
+}
+
+func closeTables(tables []*table) {
+	for _, t := range tables {
+		_ = t.Close() // read-only files
+	}
+}
+
+func (db *DB) swapTables(opened []*table, removed []uint64, next *manifest.State, mem func([]*memory) []*memory) {
+	gone := make(map[uint64]bool, len(removed))
+	for _, id := range removed {
+		gone[id] = true
+	}
+	db.versionMu.Lock()
+	defer db.versionMu.Unlock()
+	old := db.current.Load()
+	tables := opened
+	for _, t := range old.tables() {
+		if !gone[t.file.ID] {
+			tables = append(tables, t)
+		}
+	}
+	memory := old.mem
+	if mem != nil {
+		memory = mem(memory)
+	}
+	db.swap(newVersion(memory, tables, kv.NewTombstones(next.Tombstones)))
+}
+
+// removeTable unlinks a dead file; readers that still have it open go on.
+func (db *DB) removeTable(id uint64) {
+	if err := db.fs.Remove(disk.TableName(id)); err != nil {
+		db.log.Warn("remove table", "file", id, "error", err)
+	}
+}

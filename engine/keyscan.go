@@ -1,0 +1,123 @@
+package engine
+
+import (
+	"tskv/kv"
+)
+
+// KeyIterator walks the catalog in ascending key order. It belongs to one
+// goroutine and must be closed before its snapshot is released.
+type KeyIterator struct {
+	it    kv.SeriesIterator
+	w     view
+	after []byte // the first key to leave out, if the start is exclusive
+	key   []byte
+}
+
+// Keys walks the keys that exist, from the first key >= from (or > from).
+func (s *Snapshot) Keys(from []byte, inclusive bool) (*KeyIterator, error) {
+	start := internalKey(nil, spaceCatalog, from)
+	k := &KeyIterator{w: s.view}
+	if !inclusive {
+		k.after = start
+	}
+	var tombs []kv.Tombstone
+	var iters []kv.SeriesIterator
+	for _, m := range s.v.mem {
+		var it kv.SeriesIterator = m.Iterator(start, s.seq)
+		iters = append(iters, hideSeries(it, tombs))
+		tombs = append(tombs, m.Tombstones(s.seq)...)
+	}
+	for _, t := range s.v.catalog {
+		older := append(tombs[:len(tombs):len(tombs)], above(s.v.tombs, t.file.MaxSeq)...)
+		iters = append(iters, hideSeries(t.Iterator(start), older))
+	}
+	k.it = kv.MergeSeries(iters)
+	return k, nil
+}
+
+// above returns the tombstones that hide rows of a file with this last sequence.
+func above(tombs *kv.Tombstones, seq uint64) []kv.Tombstone {
+	var out []kv.Tombstone
+	for _, t := range tombs.List() {
+		if t.Seq > seq {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// Next returns the next key, or false at the end. The key stays valid until the
+// following Next.
+func (k *KeyIterator) Next() (KeyInfo, bool, error) {
+	for {
+		key, err := k.it.Next()
+		if err != nil {
+			return KeyInfo{}, false, k.w.db.readError(err)
+		}
+		if key == nil || key[0] != spaceCatalog {
+			return KeyInfo{}, false, nil
+		}
+		if k.after != nil && string(key) == string(k.after) {
+			continue
+		}
+		k.key = append(k.key[:0], key[1:]...)
+		entry, ok, err := k.entry()
+		if err != nil {
+			return KeyInfo{}, false, k.w.db.readError(err)
+		}
+		if ok {
+			return KeyInfo{Key: k.key, Kind: entry.kind, Created: entry.created}, true, nil
+		}
+	}
+}
+
+func (k *KeyIterator) entry() (catalogEntry, bool, error) {
+	src, err := k.it.Rows(kv.Everything)
+	if err != nil {
+		return catalogEntry{}, false, err
+	}
+	defer src.Close()
+	rows, err := src.Next()
+	if err != nil || rows == nil {
+		return catalogEntry{}, false, err
+	}
+	row := rows.Row(0)
+	entry, ok := decodeCatalog(&row)
+	return entry, ok, nil
+}
+
+// Close releases what the iterator holds.
+func (k *KeyIterator) Close() { k.it.Close() }
+
+// hideSeries leaves out the rows that tombstones of later sources cover.
+func hideSeries(it kv.SeriesIterator, tombs []kv.Tombstone) kv.SeriesIterator {
+	if len(tombs) == 0 {
+		return it
+	}
+	return &hiddenSeries{SeriesIterator: it, tombs: kv.NewTombstones(tombs)}
+}
+
+type hiddenSeries struct {
+	kv.SeriesIterator
+	tombs *kv.Tombstones
+	key   []byte
+}
+
+// Next implements kv.SeriesIterator.
+func (h *hiddenSeries) Next() ([]byte, error) {
+	key, err := h.SeriesIterator.Next()
+	h.key = append(h.key[:0], key...)
+	return key, err
+}
+
+// Rows implements kv.SeriesIterator.
+func (h *hiddenSeries) Rows(r kv.Range) (kv.Source, error) {
+	src, err := h.SeriesIterator.Rows(r)
+	if err != nil {
+		return nil, err
+	}
+	if hides := h.tombs.Hidden(h.key, 0, nil); len(hides) > 0 {
+		return kv.Hide(src, hides), nil
+	}
+	return src, nil
+}

@@ -1,0 +1,147 @@
+package engine
+
+import (
+	"sync"
+	"time"
+
+	"tskv/metrics"
+)
+
+// Bounds of the commit queue and of one group taken from it. A batch larger
+// than a bound is still taken, alone.
+const (
+	queueOps   = 64 << 10
+	queueBytes = 16 << 20
+)
+
+// queue is the bounded multi-producer queue in front of the commit goroutine.
+// A producer that finds it full waits for room until its deadline.
+type queue struct {
+	mu      sync.Mutex
+	waiting []*Batch
+	ops     int
+	bytes   int64
+	closed  bool
+	room    chan struct{} // closed and replaced when room appears
+	work    chan struct{} // one slot: something waits, or the queue closed
+	metrics *metrics.Engine
+}
+
+func newQueue(m *metrics.Engine) *queue {
+	return &queue{room: make(chan struct{}), work: make(chan struct{}, 1), metrics: m}
+}
+
+// put hands b to the commit goroutine, or returns ErrBusy after timeout, or
+// ErrClosed.
+func (q *queue) put(b *Batch, timeout time.Duration) error {
+	var deadline *time.Timer
+	for {
+		room, err := q.tryPut(b)
+		if room == nil {
+			return err
+		}
+		if deadline == nil {
+			q.metrics.QueueFull.Inc()
+			deadline = time.NewTimer(timeout)
+			defer deadline.Stop()
+		}
+		select {
+		case <-room:
+		case <-deadline.C:
+			q.metrics.Busy.Inc()
+			return ErrBusy
+		}
+	}
+}
+
+// tryPut returns a channel to wait on if the queue is full.
+func (q *queue) tryPut(b *Batch) (<-chan struct{}, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return nil, ErrClosed
+	}
+	if len(q.waiting) > 0 && (q.ops+len(b.Ops) > queueOps || q.bytes+b.bytes > queueBytes) {
+		return q.room, nil
+	}
+	q.waiting = append(q.waiting, b)
+	q.ops += len(b.Ops)
+	q.bytes += b.bytes
+	q.signal()
+	return nil, nil
+}
+
+func (q *queue) signal() {
+	select {
+	case q.work <- struct{}{}:
+	default:
+	}
+}
+
+// take returns everything that waits, appended to dst, or waits for it. It
+// returns false when the queue is closed and empty.
+func (q *queue) take(dst []*Batch) ([]*Batch, bool) {
+	for {
+		q.mu.Lock()
+		if len(q.waiting) > 0 {
+			dst = append(dst, q.waiting...)
+			q.drop(len(q.waiting))
+			q.mu.Unlock()
+			return dst, true
+		}
+		closed := q.closed
+		q.mu.Unlock()
+		if closed {
+			return dst, false
+		}
+		<-q.work
+	}
+}
+
+// expire takes out the batches that have waited since before limit.
+func (q *queue) expire(limit time.Time, dst []*Batch) []*Batch {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := 0
+	for n < len(q.waiting) && q.waiting[n].queued.Before(limit) {
+		n++
+	}
+	dst = append(dst, q.waiting[:n]...)
+	q.drop(n)
+	return dst
+}
+
+// drop removes the first n batches and wakes the producers. q.mu is held.
+func (q *queue) drop(n int) {
+	if n == 0 {
+		return
+	}
+	for _, b := range q.waiting[:n] {
+		q.ops -= len(b.Ops)
+		q.bytes -= b.bytes
+	}
+	rest := copy(q.waiting, q.waiting[n:])
+	clear(q.waiting[rest:])
+	q.waiting = q.waiting[:rest]
+	close(q.room)
+	q.room = make(chan struct{})
+}
+
+// close makes every later put fail; what waits is still taken.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.signal()
+}
+
+// maxTime is later than any batch was queued.
+var maxTime = time.Unix(1<<40, 0)
+
+// answer ends batches with an error; nothing of them was written.
+func answer(batches []*Batch, err error) {
+	for _, b := range batches {
+		b.err = err
+		b.done <- struct{}{}
+	}
+}

@@ -1,0 +1,319 @@
+package engine
+
+import (
+	"bytes"
+	"slices"
+
+	"tskv/kv"
+	"tskv/sstable"
+)
+
+// view is a version read up to a sequence; keys are internal. The holder keeps
+// the version referenced.
+type view struct {
+	db  *DB
+	v   *version
+	seq uint64
+}
+
+// row is the newest row found so far and the sequence that ranks it against an
+// equal ID elsewhere.
+type found struct {
+	kv.Row
+	rank uint64
+	ok   bool
+}
+
+func (f *found) offer(row *kv.Row, rank uint64) {
+	if !f.ok || f.ID.Less(row.ID) || f.ID == row.ID && f.rank < rank {
+		f.Row, f.rank, f.ok = *row, rank, true
+	}
+}
+
+// newest returns the row with the highest ID <= at that is neither deleted nor
+// hidden. Raw bytes and tags may share buf (which is returned, perhaps grown)
+// or memory of the version.
+//
+// The common case looks at each source once. A delete or a tombstone in the way
+// needs the row before it: then the range is read backwards through the merge.
+func (w view) newest(key []byte, at kv.ID, buf []byte) (kv.Row, bool, []byte, error) {
+	best, tombs, hidden := w.newestInMemory(key, at)
+	if !hidden {
+		var err error
+		if best, hidden, buf, err = w.newestInFiles(key, at, best, tombs, buf); err != nil {
+			return kv.Row{}, false, buf, err
+		}
+	}
+	if hidden || best.ok && best.Form == kv.FormDelete {
+		return w.newestByScan(key, at, buf)
+	}
+	return best.Row, best.ok, buf, nil
+}
+
+func (w view) newestInMemory(key []byte, at kv.ID) (best found, tombs []kv.Tombstone, hidden bool) {
+	for _, m := range w.v.mem {
+		if s := m.Find(key); s != nil {
+			row, seq, ok := m.Newest(s, at, w.seq)
+			if ok {
+				if covered(tombs, row.ID) {
+					return best, nil, true
+				}
+				best.offer(&row, seq)
+			}
+		}
+		if m.HasTombstones() {
+			tombs = m.Covering(key, w.seq, tombs)
+		}
+	}
+	return best, tombs, false
+}
+
+func within(ranges []kv.IDRange, id kv.ID) bool {
+	for _, r := range ranges {
+		if !id.Less(r.From) && !r.To.Less(id) {
+			return true
+		}
+	}
+	return false
+}
+
+func covered(tombs []kv.Tombstone, id kv.ID) bool {
+	for i := range tombs {
+		if !id.Less(tombs[i].From) && !tombs[i].To.Less(id) {
+			return true
+		}
+	}
+	return false
+}
+
+// newestInFiles looks for a row newer than best; tombs are those in memory.
+func (w view) newestInFiles(key []byte, at kv.ID, best found, tombs []kv.Tombstone, buf []byte) (found, bool, []byte, error) {
+	tables := w.v.byTime
+	if key[0] == spaceCatalog {
+		tables = w.v.catalog
+	}
+	if len(tables) == 0 {
+		return best, false, buf, nil
+	}
+	hash := sstable.KeyHash(key)
+	var hides []kv.IDRange
+	for _, t := range tables {
+		if best.ok && t.file.MaxTime < best.ID.Time {
+			if key[0] == spaceData {
+				break // the rest is older still
+			}
+			continue
+		}
+		if !w.mayHold(t, key, &hash) || t.file.MinTime > at.Time {
+			continue
+		}
+		var row kv.Row
+		ok, grown, err := t.Newest(key, at, &row, buf[len(buf):])
+		if err != nil {
+			return best, false, buf, w.db.readError(err)
+		}
+		if !ok {
+			continue
+		}
+		hides = w.v.tombs.Hidden(key, t.file.MaxSeq, hides[:0])
+		if covered(tombs, row.ID) || within(hides, row.ID) {
+			return best, true, buf, nil
+		}
+		buf = append(buf, grown...)
+		best.offer(&row, t.file.MaxSeq)
+	}
+	return best, false, buf, nil
+}
+
+// mayHold reports whether a table's bounds and filter allow the key.
+func (w view) mayHold(t *table, key []byte, hash *sstable.Hash) bool {
+	if bytes.Compare(key, t.file.MinKey) < 0 || bytes.Compare(key, t.file.MaxKey) > 0 {
+		return false
+	}
+	w.db.metrics.BloomChecks.Inc()
+	if !t.MayContain(hash) {
+		w.db.metrics.BloomNegatives.Inc()
+		return false
+	}
+	return true
+}
+
+func (w view) newestByScan(key []byte, at kv.ID, buf []byte) (kv.Row, bool, []byte, error) {
+	src, err := w.source(key, kv.Range{From: kv.MinID, To: at, Reverse: true})
+	if err != nil {
+		return kv.Row{}, false, buf, err
+	}
+	defer src.Close()
+	rows, err := src.Next()
+	if err != nil || rows == nil {
+		return kv.Row{}, false, buf, w.db.readError(err)
+	}
+	row := rows.Row(0)
+	start := len(buf)
+	buf = append(append(buf, row.Raw...), row.Tags...)
+	if row.Raw != nil {
+		row.Raw = buf[start : start+len(row.Raw) : start+len(row.Raw)]
+	}
+	if row.Tags != nil {
+		row.Tags = kv.TagSet(buf[start+len(row.Raw):])
+	}
+	return row, true, buf, nil
+}
+
+// source opens the live rows of a key in a range: memtables newest first, then
+// files in groups that do not overlap in time, so that a long range holds only
+// the files of the present group open.
+func (w view) source(key []byte, rg kv.Range) (kv.Source, error) {
+	var sources []kv.Source
+	var tombs []kv.Tombstone
+	for _, m := range w.v.mem {
+		if s := m.Find(key); s != nil {
+			src := m.Source(s, rg, w.seq)
+			if len(tombs) > 0 {
+				src = kv.Hide(src, ranges(tombs))
+			}
+			sources = append(sources, src)
+		}
+		if m.HasTombstones() {
+			tombs = m.Covering(key, w.seq, tombs)
+		}
+	}
+	if files := w.files(key, rg); len(files) > 0 {
+		sources = append(sources, &fileSource{w: w, key: slices.Clone(key), rg: rg, groups: groupByTime(files, rg.Reverse), hides: ranges(tombs)})
+	}
+	return kv.DropDeletes(kv.Merge(sources, rg.Reverse)), nil
+}
+
+func ranges(tombs []kv.Tombstone) []kv.IDRange {
+	out := make([]kv.IDRange, len(tombs))
+	for i, t := range tombs {
+		out[i] = kv.IDRange{From: t.From, To: t.To}
+	}
+	return out
+}
+
+// files returns the tables that may hold rows of the key in the range.
+func (w view) files(key []byte, rg kv.Range) []*table {
+	all := w.v.data
+	if key[0] == spaceCatalog {
+		all = w.v.catalog
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	hash := sstable.KeyHash(key)
+	var out []*table
+	for _, t := range all {
+		if t.file.MaxTime >= rg.From.Time && t.file.MinTime <= rg.To.Time && w.mayHold(t, key, &hash) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// groupByTime splits tables into groups whose time ranges do not overlap, in
+// the order that a scan meets them. Inside a group the newest comes first.
+func groupByTime(tables []*table, reverse bool) [][]*table {
+	slices.SortStableFunc(tables, func(a, b *table) int {
+		switch {
+		case a.file.MinTime < b.file.MinTime:
+			return -1
+		case a.file.MinTime > b.file.MinTime:
+			return 1
+		}
+		return 0
+	})
+	var groups [][]*table
+	var end uint64
+	for i, t := range tables {
+		if i == 0 || t.file.MinTime > end {
+			groups = append(groups, nil)
+		}
+		last := len(groups) - 1
+		groups[last] = append(groups[last], t)
+		end = max(end, t.file.MaxTime)
+	}
+	for _, g := range groups {
+		slices.SortFunc(g, func(a, b *table) int {
+			switch {
+			case a.file.MaxSeq > b.file.MaxSeq:
+				return -1
+			case a.file.MaxSeq < b.file.MaxSeq:
+				return 1
+			}
+			return 0
+		})
+	}
+	if reverse {
+		slices.Reverse(groups)
+	}
+	return groups
+}
+
+// fileSource reads groups of tables one after the other.
+type fileSource struct {
+	w      view
+	key    []byte
+	rg     kv.Range
+	groups [][]*table
+	hides  []kv.IDRange // tombstones in memory
+	open   kv.Source
+	err    error
+}
+
+// Next implements kv.Source.
+func (f *fileSource) Next() (*kv.Rows, error) {
+	for f.err == nil {
+		if f.open == nil {
+			if len(f.groups) == 0 {
+				return nil, nil
+			}
+			f.open, f.err = f.openGroup(f.groups[0])
+			f.groups = f.groups[1:]
+			continue
+		}
+		rows, err := f.open.Next()
+		if err != nil {
+			f.err = f.w.db.readError(err)
+			break
+		}
+		if rows != nil {
+			return rows, nil
+		}
+		f.open.Close()
+		f.open = nil
+	}
+	return nil, f.err
+}
+
+func (f *fileSource) openGroup(group []*table) (kv.Source, error) {
+	sources := make([]kv.Source, 0, len(group))
+	for _, t := range group {
+		src, err := t.Source(f.key, f.rg)
+		if err != nil {
+			for _, s := range sources {
+				s.Close()
+			}
+			return nil, f.w.db.readError(err)
+		}
+		if src == nil {
+			f.w.db.metrics.BloomFalsePositives.Inc()
+			continue
+		}
+		hides := f.w.v.tombs.Hidden(f.key, t.file.MaxSeq, slices.Clone(f.hides))
+		if len(hides) > 0 {
+			src = kv.Hide(src, hides)
+		}
+		sources = append(sources, src)
+	}
+	return kv.Merge(sources, f.rg.Reverse), nil
+}
+
+// Close implements kv.Source.
+func (f *fileSource) Close() {
+	if f.open != nil {
+		f.open.Close()
+		f.open = nil
+	}
+	f.groups = nil
+}

@@ -1,0 +1,212 @@
+package engine
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"time"
+
+	"tskv/compaction"
+	"tskv/disk"
+	"tskv/kv"
+	"tskv/manifest"
+	"tskv/wal"
+)
+
+// recover brings the directory to a state in which everything that was
+// acknowledged is in synced tables and a fresh log segment is open.
+//
+// A recovered log tail is never trusted in place: it may exist in the page cache
+// only. So what was replayed is flushed and the manifest replaced before the
+// first new write, and no recovered segment is appended to.
+func (db *DB) recover() error {
+	start := time.Now()
+	for _, dir := range []string{disk.SegmentDir, disk.TableDir} {
+		if err := db.fs.MkdirAll(dir); err != nil {
+			return err
+		}
+	}
+	if err := db.loadManifest(); err != nil {
+		return err
+	}
+	if err := db.removeStrays(); err != nil {
+		return fmt.Errorf("remove left-over files: %w", err)
+	}
+	tables, err := db.openTables(db.state.Files)
+	if err != nil {
+		return err
+	}
+	db.recovering = true
+	defer func() { db.recovering = false }()
+	db.nextFile.Store(max(db.state.NextFile, 1))
+	db.keys.Store(db.state.Keys)
+	db.visible.Store(db.state.FlushedSeq)
+	first := db.newMemory(db.state.FlushedSeq+1, db.state.MinSegment)
+	db.swap(newVersion([]*memory{first}, tables, kv.NewTombstones(db.state.Tombstones)))
+	first.Unref()
+
+	r := &replayer{db: db, mem: first}
+	sum, err := wal.Replay(db.fs, db.walOptions(), db.state.MinSegment, r.record)
+	if err != nil {
+		return fmt.Errorf("replay log: %w", err)
+	}
+	segment := max(sum.LastSegment, db.state.MinSegment) + 1
+	if err := r.flush(segment); err != nil {
+		return fmt.Errorf("flush replayed log: %w", err)
+	}
+	if db.wal, err = wal.Create(db.fs, db.walOptions(), segment, max(sum.LastSeq, db.visible.Load())+1, sum); err != nil {
+		return err
+	}
+	db.visible.Store(max(sum.LastSeq, db.visible.Load()))
+	if err := db.wal.Release(segment); err != nil {
+		db.log.Warn("release log segments", "error", err)
+	}
+	db.metrics.Keys.Set(int64(db.keys.Load()))
+	db.log.Info("recovered", "files", len(db.state.Files), "keys", db.keys.Load(), "log_segments", sum.Segments,
+		"log_bytes", sum.Bytes, "log_operations", sum.Ops, "torn_bytes", sum.TornBytes, "clean", sum.Sealed,
+		"seconds", time.Since(start).Seconds())
+	if sum.TornBytes > 0 {
+		db.log.Warn("the log ended in a torn record that was never acknowledged as durable",
+			"segment", disk.SegmentName(sum.TornSegment), "offset", sum.TornOffset, "bytes", sum.TornBytes)
+	}
+	return nil
+}
+
+func (db *DB) walOptions() wal.Options {
+	return wal.Options{SegmentBytes: db.options.SegmentBytes, DBID: db.state.DBID}
+}
+
+// loadManifest reads the manifest, or writes the first one of a new directory.
+func (db *DB) loadManifest() error {
+	state, err := manifest.Load(db.fs)
+	switch {
+	case err == nil:
+		db.state = state
+		return compaction.CheckOrder(state.Files)
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	for _, dir := range []string{disk.SegmentDir, disk.TableDir} {
+		names, err := db.fs.List(dir)
+		if err != nil {
+			return err
+		}
+		if len(names) > 0 {
+			return disk.Corrupt(disk.ManifestName, 0, "the manifest is missing, but %s is not empty", dir)
+		}
+	}
+	if err := db.fs.SyncDir("."); err != nil {
+		return err
+	}
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // never fails
+	db.state = &manifest.State{Generation: 1, DBID: binary.LittleEndian.Uint64(id[:]), NextFile: 1, MinSegment: 1}
+	return manifest.Store(db.fs, db.state)
+}
+
+// removeStrays deletes tables that the manifest does not name, and temporary
+// files: left by a crash in the middle of a flush or a compaction.
+func (db *DB) removeStrays() error {
+	live := make(map[uint64]bool, len(db.state.Files))
+	for _, f := range db.state.Files {
+		live[f.ID] = true
+	}
+	for _, dir := range []string{".", disk.TableDir} {
+		names, err := db.fs.List(dir)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			name = path.Join(dir, name)
+			kind, id, ok := disk.ParseName(name)
+			if !ok || kind != disk.KindTemp && (kind != disk.KindTable || live[id]) {
+				continue
+			}
+			if err := db.fs.Remove(name); err != nil {
+				return err
+			}
+			db.log.Info("removed a file left by a crash", "file", name)
+		}
+	}
+	return nil
+}
+
+// replayer applies log records to memory, and flushes it whenever it is full.
+type replayer struct {
+	db      *DB
+	mem     *memory
+	dec     kv.Decoder
+	segment uint64
+	last    uint64
+}
+
+func (r *replayer) record(rec *wal.Record) error {
+	if rec.Type != wal.TypeGroup {
+		return nil
+	}
+	if rec.Segment != r.segment {
+		r.segment = rec.Segment
+		r.dec.StartSegment()
+	}
+	err := r.dec.Decode(rec.Payload, rec.Ops, func(op *kv.Op) error {
+		if seq := rec.FirstSeq + uint64(op.Index); seq > r.db.visible.Load() {
+			r.apply(seq, op)
+			r.last = seq
+		}
+		return nil
+	})
+	if err != nil {
+		return disk.Corrupt(disk.SegmentName(rec.Segment), rec.Offset, "%v", err)
+	}
+	if r.mem.Full() {
+		return r.flush(0)
+	}
+	return nil
+}
+
+// apply does in memory what the commit goroutine did for the same operation.
+func (r *replayer) apply(seq uint64, op *kv.Op) {
+	switch op.Kind {
+	case kv.OpPut:
+		if op.Key[0] == spaceCatalog {
+			r.countKey(&op.Row)
+		}
+		r.mem.Add(r.mem.Series(op.Key), seq, &op.Row)
+	case kv.OpDeleteRange:
+		op.Tombstone.Seq = seq
+		if op.Tombstone.Prefix && len(op.Tombstone.Key) == 0 {
+			r.db.keys.Store(0)
+		}
+		r.mem.AddTombstone(op.Tombstone)
+	}
+}
+
+func (r *replayer) countKey(row *kv.Row) {
+	switch {
+	case row.Form == kv.FormDelete:
+		r.db.keys.Add(^uint64(0))
+	case isBirth(row):
+		r.db.keys.Add(1)
+	}
+}
+
+// flush writes the replayed memtable to tables. In the middle of a replay the
+// log keeps its first segment (minSegment 0), because later records of it are
+// still to come; those flushed are skipped by their sequence.
+func (r *replayer) flush(minSegment uint64) error {
+	db, old := r.db, r.mem
+	seq := max(r.last, db.visible.Load())
+	old.frozenAt.Store(seq)
+	old.keys = db.keys.Load()
+	r.mem = db.newMemory(seq+1, max(minSegment, db.state.MinSegment))
+	db.versionMu.Lock()
+	cur := db.current.Load()
+	db.swap(newVersion([]*memory{r.mem, old}, cur.tables(), cur.tombs))
+	db.versionMu.Unlock()
+	r.mem.Unref()
+	db.visible.Store(seq)
+	return db.flush(old)
+}

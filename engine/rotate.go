@@ -1,0 +1,111 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+)
+
+// makeRoom freezes a full memtable and rotates a full log segment. It waits while
+// too many memtables wait for their flush; batches in the queue that have waited
+// longer than the time-out are answered ErrBusy meanwhile. It returns false when
+// the store closes in the middle of that.
+func (c *committer) makeRoom() bool {
+	db := c.db
+	if len(c.freezeNow) > 0 || c.mem.Full() || !c.mem.Fits(c.nextSeq+2*queueOps) {
+		if !c.waitForFlush() {
+			return false
+		}
+		err := c.freezeIfFilled()
+		c.noteRotation(err)
+		for _, waiting := range c.freezeNow {
+			waiting <- err
+		}
+		c.freezeNow = c.freezeNow[:0]
+	} else if db.wal.Full() {
+		err := db.wal.Rotate(c.nextSeq)
+		c.noteRotation(err)
+		if err == nil {
+			c.enc.StartSegment()
+			c.early = false
+		}
+	}
+	return true
+}
+
+// noteRotation logs a failed rotation, but not again for every group that meets
+// the same full disk.
+func (c *committer) noteRotation(err error) {
+	if err != nil && c.rotateErr == nil {
+		c.db.log.Error("rotate log", "error", err)
+	}
+	c.rotateErr = err
+}
+
+// maxFrozen is how many memtables may wait for their flush before writes stop.
+const maxFrozen = 3
+
+func (c *committer) waitForFlush() bool {
+	db := c.db
+	if len(c.v.mem)-1 < maxFrozen {
+		return true
+	}
+	db.metrics.Stalls.Inc()
+	start := time.Now()
+	defer func() { db.metrics.StallSeconds.Observe(time.Since(start)) }()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		flushed := db.flushed()
+		c.refresh()
+		if len(c.v.mem)-1 < maxFrozen {
+			return true
+		}
+		select {
+		case <-flushed:
+		case <-tick.C:
+			late := db.queue.expire(time.Now().Add(-db.options.QueueTimeout), nil)
+			db.metrics.Busy.Add(uint64(len(late)))
+			answer(late, ErrBusy)
+		case <-db.giveUp:
+			return false
+		}
+	}
+}
+
+// refresh takes the current version.
+func (c *committer) refresh() {
+	old := c.v
+	c.v = c.db.acquire()
+	old.release()
+	c.mem = c.v.mem[0]
+}
+
+// freezeIfFilled freezes the active memtable unless nothing is in it.
+func (c *committer) freezeIfFilled() error {
+	if c.mem.Rows() == 0 && !c.mem.HasTombstones() {
+		return nil
+	}
+	return c.freeze()
+}
+
+// freeze ends the active memtable and opens a new one together with a new log
+// segment.
+func (c *committer) freeze() error {
+	db := c.db
+	if err := db.wal.Rotate(c.nextSeq); err != nil {
+		return fmt.Errorf("start log segment: %w", err)
+	}
+	c.enc.StartSegment()
+	c.early = false
+	c.mem.keys = db.keys.Load()
+	c.mem.frozenAt.Store(c.nextSeq - 1)
+	next := db.newMemory(c.nextSeq, db.wal.Segment())
+	db.versionMu.Lock()
+	old := db.current.Load()
+	db.swap(newVersion(append([]*memory{next}, old.mem...), old.tables(), old.tombs))
+	db.versionMu.Unlock()
+	next.Unref() // the version holds it
+	c.refresh()
+	db.nudge(db.flushNudge)
+	return nil
+}

@@ -1,0 +1,236 @@
+package engine
+
+import (
+	"sync/atomic"
+
+	"tskv/kv"
+)
+
+// Record is one record as a reader gets it.
+type Record struct {
+	ID    kv.ID
+	Value []byte
+	Tags  kv.TagSet
+}
+
+// Snapshot is the state of the store at one sequence: later writes, flushes and
+// compactions do not change what it reads. It may be used by many goroutines and
+// must be released, because it keeps memtables and files alive.
+type Snapshot struct {
+	view
+	released atomic.Bool
+}
+
+// Snapshot takes a snapshot of everything visible now.
+func (db *DB) Snapshot() (*Snapshot, error) {
+	v := db.acquire()
+	if v == nil {
+		return nil, ErrClosed
+	}
+	return &Snapshot{view: view{db: db, v: v, seq: db.horizon(v)}}, nil
+}
+
+// Release lets go of the snapshot. It may be called more than once.
+func (s *Snapshot) Release() {
+	if s.released.CompareAndSwap(false, true) {
+		s.v.release()
+	}
+}
+
+// Sequence returns the sequence of the last write that the snapshot sees.
+func (s *Snapshot) Sequence() uint64 { return s.seq }
+
+// Get returns the record of a key with the highest ID at or before at (kv.MaxID:
+// the newest). The value is appended to dst; false if there is none.
+func (db *DB) Get(key []byte, at kv.ID, dst []byte) (Record, bool, error) {
+	v := db.acquire()
+	if v == nil {
+		return Record{}, false, ErrClosed
+	}
+	defer v.release()
+	w := view{db: db, v: v, seq: db.horizon(v)}
+	return w.get(key, at, dst)
+}
+
+// Get is DB.Get at the snapshot.
+func (s *Snapshot) Get(key []byte, at kv.ID, dst []byte) (Record, bool, error) {
+	return s.get(key, at, dst)
+}
+
+func (w view) get(key []byte, at kv.ID, dst []byte) (Record, bool, error) {
+	if err := checkKey(key); err != nil {
+		return Record{}, false, err
+	}
+	var space [128]byte
+	row, ok, _, err := w.newest(internalKey(space[:0], spaceData, key), at, nil)
+	if err != nil || !ok {
+		return Record{}, false, err
+	}
+	rec := Record{ID: row.ID, Value: row.AppendValue(dst)}
+	if row.Tags != nil {
+		rec.Tags = append(kv.TagSet(nil), row.Tags...)
+	}
+	return rec, true, nil
+}
+
+// Last returns the ID of a key's newest record.
+func (s *Snapshot) Last(key []byte) (kv.ID, bool, error) {
+	if err := checkKey(key); err != nil {
+		return kv.ID{}, false, err
+	}
+	row, ok, _, err := s.newest(internalKey(nil, spaceData, key), kv.MaxID, nil)
+	return row.ID, ok, err
+}
+
+// Key looks a key up in the catalog; false if it does not exist.
+func (s *Snapshot) Key(key []byte) (KeyInfo, bool, error) {
+	if err := checkKey(key); err != nil {
+		return KeyInfo{}, false, err
+	}
+	entry, ok, err := s.catalogEntry(internalKey(nil, spaceCatalog, key))
+	return KeyInfo{Key: key, Kind: entry.kind, Created: entry.created}, ok, err
+}
+
+func (w view) catalogEntry(catalogKey []byte) (catalogEntry, bool, error) {
+	row, ok, _, err := w.newest(catalogKey, kv.MaxID, nil)
+	if err != nil || !ok {
+		return catalogEntry{}, false, err
+	}
+	entry, ok := decodeCatalog(&row)
+	return entry, ok, nil
+}
+
+// ScanOptions choose the records of a scan. The zero value of Limit means no
+// limit; To must be set (kv.MaxID for the end).
+type ScanOptions struct {
+	From, To kv.ID
+	Reverse  bool
+	KeysOnly bool      // the caller needs IDs only
+	Tags     kv.TagSet // records must have all of these
+	Offset   uint64    // skip so many matching records
+	Limit    uint64
+}
+
+// Scan walks the records of one key. It belongs to one goroutine and must be
+// closed before its snapshot is released.
+type Scan struct {
+	src     kv.Source
+	tags    kv.TagSet
+	offset  uint64
+	limit   uint64 // what is left; 0 with limited set is the end
+	limited bool
+	picked  kv.Rows
+	part    kv.Rows
+}
+
+// Scan opens a range of a key's records, at most one row per ID, deleted and
+// replaced ones left out.
+func (s *Snapshot) Scan(key []byte, o ScanOptions) (*Scan, error) {
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
+	sc := &Scan{tags: o.Tags, offset: o.Offset, limit: o.Limit, limited: o.Limit > 0}
+	if o.To.Less(o.From) {
+		sc.src = kv.Merge(nil, false)
+		return sc, nil
+	}
+	rg := kv.Range{From: o.From, To: o.To, Reverse: o.Reverse, KeysOnly: o.KeysOnly && o.Tags == nil}
+	src, err := s.source(internalKey(nil, spaceData, key), rg)
+	if err != nil {
+		return nil, err
+	}
+	sc.src = src
+	return sc, nil
+}
+
+// Next returns the next batch of rows, or nil at the end. The batch stays valid
+// until the following Next or Close.
+func (sc *Scan) Next() (*kv.Rows, error) {
+	for !sc.limited || sc.limit > 0 {
+		rows, err := sc.src.Next()
+		if rows == nil || err != nil {
+			return nil, err
+		}
+		if sc.tags != nil {
+			rows = sc.filter(rows)
+		}
+		if rows = sc.window(rows); rows != nil {
+			return rows, nil
+		}
+	}
+	return nil, nil
+}
+
+func (sc *Scan) filter(rows *kv.Rows) *kv.Rows {
+	sc.picked.Reset()
+	for i := range rows.Tags {
+		if rows.Tags[i].HasAll(sc.tags) {
+			sc.picked.AppendRows(rows, i, i+1)
+		}
+	}
+	return &sc.picked
+}
+
+// window applies offset and limit; nil if nothing of the batch is left.
+func (sc *Scan) window(rows *kv.Rows) *kv.Rows {
+	n := uint64(rows.Len())
+	skip := min(sc.offset, n)
+	sc.offset -= skip
+	take := n - skip
+	if sc.limited {
+		take = min(take, sc.limit)
+		sc.limit -= take
+	}
+	switch take {
+	case 0:
+		return nil
+	case n:
+		return rows
+	}
+	sc.part = rows.Slice(int(skip), int(skip+take))
+	return &sc.part
+}
+
+// Close releases what the scan holds. It may be called more than once.
+func (sc *Scan) Close() { sc.src.Close() }
+
+// Count returns how many records a scan with the same options would yield.
+func (s *Snapshot) Count(key []byte, o ScanOptions) (uint64, error) {
+	if err := checkKey(key); err != nil {
+		return 0, err
+	}
+	if o.To.Less(o.From) {
+		return 0, nil
+	}
+	o.KeysOnly = true
+	var n uint64
+	var err error
+	if o.Tags == nil {
+		if n, err = s.countAll(internalKey(nil, spaceData, key), o.From, o.To); err != nil {
+			return 0, err
+		}
+		n -= min(n, o.Offset)
+	} else if n, err = s.countByScan(key, o); err != nil {
+		return 0, err
+	}
+	if o.Limit > 0 {
+		n = min(n, o.Limit)
+	}
+	return n, nil
+}
+
+func (s *Snapshot) countByScan(key []byte, o ScanOptions) (uint64, error) {
+	sc, err := s.Scan(key, o)
+	if err != nil {
+		return 0, err
+	}
+	defer sc.Close()
+	var n uint64
+	for {
+		rows, err := sc.Next()
+		if rows == nil || err != nil {
+			return n, err
+		}
+		n += uint64(rows.Len())
+	}
+}

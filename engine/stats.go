@@ -1,0 +1,60 @@
+package engine
+
+import (
+	"time"
+
+	"tskv/compaction"
+)
+
+// Stats are numbers about the store at one moment.
+type Stats struct {
+	Keys            uint64
+	VisibleSeq      uint64 // sequence of the last visible write
+	FlushedSeq      uint64 // tables hold everything up to here
+	MemtableBytes   int64  // all memtables
+	MemtableRows    int64
+	FrozenMemtables int // of them wait for their flush
+	Files           int
+	FileBytes       int64
+	FileRows        uint64 // rows of data in files; replaced and deleted ones are included until a merge drops them
+	Tombstones      int
+	FirstSegment    uint64 // log segments first..last would be replayed
+	LastSegment     uint64
+	Sync            SyncMode
+	SyncInterval    time.Duration
+	ReadOnly        error // why writes are refused, or nil
+}
+
+// Stats returns the present numbers.
+func (db *DB) Stats() Stats {
+	s := Stats{Keys: db.keys.Load(), VisibleSeq: db.visible.Load(), Sync: db.options.Sync, SyncInterval: db.options.SyncInterval, ReadOnly: db.refusal()}
+	v := db.acquire()
+	if v == nil {
+		return s
+	}
+	defer v.release()
+	for _, m := range v.mem {
+		s.MemtableBytes += m.Bytes()
+		s.MemtableRows += m.Rows()
+	}
+	s.FrozenMemtables = len(v.mem) - 1
+	for _, t := range v.tables() {
+		s.Files++
+		s.FileBytes += t.file.Size
+		if t.file.Class != compaction.ClassCatalog {
+			s.FileRows += t.file.Rows
+		}
+	}
+	db.installMu.Lock()
+	s.FlushedSeq, s.FirstSegment, s.Tombstones = db.state.FlushedSeq, db.state.MinSegment, len(db.state.Tombstones)
+	db.installMu.Unlock()
+	s.LastSegment = db.wal.Segment()
+	return s
+}
+
+// measure sets the gauges that no event sets.
+func (db *DB) measure() {
+	s := db.Stats()
+	db.metrics.MemtableBytes.Set(s.MemtableBytes)
+	db.metrics.WALSegments.Set(int64(s.LastSegment - s.FirstSegment + 1))
+}

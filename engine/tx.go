@@ -1,0 +1,223 @@
+package engine
+
+import (
+	"time"
+
+	"tskv/kv"
+)
+
+// Tx is what an Update function reads and writes through. It sees everything
+// written before it, the not yet visible included, and is good only during the
+// call. Its methods must be called on the goroutine that runs the function.
+type Tx struct {
+	c *committer
+	g *group
+}
+
+// undoMark is where an Update started.
+type undoMark struct {
+	seq     uint64
+	enc     kv.Mark
+	keys    int64
+	cleared bool
+}
+
+// update runs one Update function; if it fails, its effects are taken back.
+func (c *committer) update(g *group, op *Op) error {
+	mark := undoMark{seq: c.nextSeq, enc: c.enc.Mark(), keys: g.keys, cleared: g.cleared}
+	err := op.Update(&Tx{c: c, g: g})
+	if err != nil && c.nextSeq != mark.seq {
+		c.mem.Abort(mark.seq, c.nextSeq-1)
+		c.enc.Rewind(mark.enc)
+		c.enc.Gap(uint32(c.nextSeq - mark.seq))
+		c.forget()
+		g.keys, g.cleared = mark.keys, mark.cleared
+	}
+	return err
+}
+
+// Now returns the group's time in milliseconds since 1970; it never goes back.
+func (t *Tx) Now() uint64 { return t.c.now }
+
+// Newest is DB.Get inside the transaction. The value is a copy.
+func (t *Tx) Newest(key []byte, at kv.ID) (Record, bool, error) {
+	st, err := t.state(key)
+	if err != nil || !st.exists {
+		return Record{}, false, err
+	}
+	return t.c.writerView().get(key, at, nil)
+}
+
+// Exists reports whether the key exists.
+func (t *Tx) Exists(key []byte) (bool, error) {
+	st, err := t.state(key)
+	if err != nil {
+		return false, err
+	}
+	return st.exists, nil
+}
+
+func (t *Tx) state(key []byte) (*keyState, error) {
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
+	return t.c.stateOf(key, true)
+}
+
+// Put writes one record, with the same fields, conditions and results as an
+// operation of a batch.
+func (t *Tx) Put(op *Op) error {
+	if err := checkPut(op); err != nil {
+		return err
+	}
+	st, err := t.state(op.Key)
+	if err != nil {
+		return err
+	}
+	op.state, op.epoch = st, t.c.epoch
+	return t.c.put(t.g, op)
+}
+
+// Delete removes a key with all its records in constant time; false if it did
+// not exist.
+func (t *Tx) Delete(key []byte) (bool, error) {
+	st, err := t.state(key)
+	if err != nil || !st.exists {
+		return false, err
+	}
+	c := t.c
+	c.row = kv.Row{Form: kv.FormDelete}
+	c.writeCatalog(t.g, st)
+	c.writeTombstone(t.g, kv.Tombstone{Key: st.data, From: kv.MinID, To: kv.MaxID})
+	t.g.keys--
+	st.exists, st.entry = false, catalogEntry{}
+	st.last, st.filled, st.lastKnown = kv.ID{}, false, true
+	return true, nil
+}
+
+// DeleteRange removes the records from <= ID <= to of a key. The key stays, and
+// so does its last ID: "*" does not give an ID twice.
+func (t *Tx) DeleteRange(key []byte, from, to kv.ID) error {
+	st, err := t.state(key)
+	if err != nil || !st.exists || to.Less(from) {
+		return err
+	}
+	c := t.c
+	if err := c.lastID(st, false, true); err != nil {
+		return err
+	}
+	if st.filled && !st.last.Less(from) && !to.Less(st.last) && st.entry.floor != st.last {
+		st.entry.floor = st.last
+		c.row = st.entry.row()
+		c.writeCatalog(t.g, st)
+	}
+	c.writeTombstone(t.g, kv.Tombstone{Key: st.data, From: from, To: to})
+	return nil
+}
+
+// Clear removes all keys in constant time.
+func (t *Tx) Clear() {
+	t.c.writeTombstone(t.g, kv.Tombstone{Prefix: true, From: kv.MinID, To: kv.MaxID})
+	t.c.forget()
+	t.g.keys, t.g.cleared = 0, true
+}
+
+// Before returns a snapshot of the state just before the next write of this
+// Update. The caller of Apply must release it after Apply has returned.
+func (t *Tx) Before() *Snapshot {
+	v := t.c.db.acquire()
+	return &Snapshot{view: view{db: t.c.db, v: v, seq: t.c.nextSeq - 1}}
+}
+
+// Update runs fn as a batch of its own; see Batch.Update.
+func (db *DB) Update(fn func(*Tx) error, keys ...[]byte) error {
+	var b Batch
+	b.Update(fn, keys...)
+	if err := db.Apply(&b); err != nil {
+		return err
+	}
+	return b.Ops[0].Err
+}
+
+// Clear removes all keys and their records.
+func (db *DB) Clear() error {
+	return db.Update(func(t *Tx) error {
+		t.Clear()
+		return nil
+	})
+}
+
+// Apply commits b as one group and waits until it is as durable as the sync mode
+// promises. An error means that nothing of b was written; otherwise each
+// operation has its own result. After ErrBusy, ErrReadOnly or a disk's error the
+// batch may be applied again.
+func (db *DB) Apply(b *Batch) error {
+	if err := b.check(); err != nil {
+		return err
+	}
+	if err := db.refusal(); err != nil {
+		return err
+	}
+	if b.done == nil {
+		b.done = make(chan struct{}, 1)
+	}
+	if b.updates {
+		if err := db.warm(b); err != nil {
+			return err
+		}
+	}
+	for {
+		b.queued, b.cold, b.err = time.Now(), false, nil
+		if err := db.queue.put(b, db.options.QueueTimeout); err != nil {
+			return err
+		}
+		<-b.done
+		if !b.cold {
+			return b.err
+		}
+		if err := db.warm(b); err != nil {
+			return err
+		}
+	}
+}
+
+// check bounds the batch and prepares it for the queue.
+func (b *Batch) check() error {
+	if len(b.Ops) > MaxBatchOps {
+		return ErrTooLarge
+	}
+	b.bytes, b.warmed, b.updates = 0, false, false
+	for i := range b.Ops {
+		op := &b.Ops[i]
+		op.Written, op.Err = false, nil
+		if op.Update != nil {
+			b.updates = true
+			continue
+		}
+		if err := checkPut(op); err != nil {
+			return err
+		}
+		b.bytes += int64(len(op.Key) + len(op.Value) + len(op.Tags) + 32)
+	}
+	if b.bytes > MaxBatchBytes {
+		return ErrTooLarge
+	}
+	return nil
+}
+
+func checkPut(op *Op) error {
+	if err := checkKey(op.Key); err != nil {
+		return err
+	}
+	if len(op.Value) > kv.MaxValue {
+		return ErrValue
+	}
+	return nil
+}
+
+func checkKey(key []byte) error {
+	if len(key) == 0 || len(key) > MaxKey {
+		return ErrKey
+	}
+	return nil
+}
