@@ -52,10 +52,11 @@ func (db *DB) commitLoop() {
 		if !c.makeRoom() {
 			return
 		}
-		var open bool
-		if c.waiting, open = db.queue.take(c.waiting[:0]); !open {
+		if !db.queue.wait() {
 			return
 		}
+		db.syncer.turn(db.queue)
+		c.waiting = db.queue.take(c.waiting[:0])
 		g := db.syncer.group()
 		c.begin(g)
 		for _, b := range c.waiting {

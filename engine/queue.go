@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"runtime"
 	"sync"
 	"time"
 
@@ -24,11 +25,12 @@ type queue struct {
 	closed  bool
 	room    chan struct{} // closed and replaced when room appears
 	work    chan struct{} // one slot: something waits, or the queue closed
+	big     chan struct{} // one slot: pipelineOps operations wait
 	metrics *metrics.Engine
 }
 
 func newQueue(m *metrics.Engine) *queue {
-	return &queue{room: make(chan struct{}), work: make(chan struct{}, 1), metrics: m}
+	return &queue{room: make(chan struct{}), work: make(chan struct{}, 1), big: make(chan struct{}, 1), metrics: m}
 }
 
 // put hands b to the commit goroutine, or returns ErrBusy after timeout, or
@@ -68,7 +70,20 @@ func (q *queue) tryPut(b *Batch) (<-chan struct{}, error) {
 	q.ops += len(b.Ops)
 	q.bytes += b.bytes
 	q.signal()
+	if q.ops >= pipelineOps {
+		select {
+		case q.big <- struct{}{}:
+		default:
+		}
+	}
 	return nil, nil
+}
+
+// size returns how many operations wait.
+func (q *queue) size() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.ops
 }
 
 func (q *queue) signal() {
@@ -78,24 +93,36 @@ func (q *queue) signal() {
 	}
 }
 
-// take returns everything that waits, appended to dst, or waits for it. It
-// returns false when the queue is closed and empty.
-func (q *queue) take(dst []*Batch) ([]*Batch, bool) {
+// wait blocks until something waits; false when the queue is closed and empty.
+//
+// Before it returns it lets goroutines run that are ready to: connections that
+// are about to put something join this group instead of waiting for the next.
+// (Measured with 50 clients and SyncAlways: groups of 17 instead of 10, +35 %.
+// Waiting longer, by time or for as many callers as before, made larger groups
+// and fewer answers: the spinning takes the processor from the clients.)
+func (q *queue) wait() bool {
 	for {
 		q.mu.Lock()
-		if len(q.waiting) > 0 {
-			dst = append(dst, q.waiting...)
-			q.drop(len(q.waiting))
-			q.mu.Unlock()
-			return dst, true
-		}
-		closed := q.closed
+		n, closed := len(q.waiting), q.closed
 		q.mu.Unlock()
+		if n > 0 {
+			runtime.Gosched()
+			return true
+		}
 		if closed {
-			return dst, false
+			return false
 		}
 		<-q.work
 	}
+}
+
+// take returns everything that waits, appended to dst.
+func (q *queue) take(dst []*Batch) []*Batch {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	dst = append(dst, q.waiting...)
+	q.drop(len(q.waiting))
+	return dst
 }
 
 // expire takes out the batches that have waited since before limit.
