@@ -131,7 +131,7 @@ func (db *DB) start() {
 	db.workDone.Go(db.flushLoop)
 	db.workDone.Go(db.compactLoop)
 	db.workDone.Go(db.spareLoop)
-	db.workDone.Go(db.watchDisk)
+	db.workDone.Go(db.watch)
 }
 
 // Close ends all work: what is in the queue is still committed and answered,
@@ -224,18 +224,35 @@ func (db *DB) spareLoop() {
 	}
 }
 
-// watchDisk refuses writes while the disk is nearly full.
-func (db *DB) watchDisk() {
+// residencyPeriod is how long a page of a map counts as resident after it was
+// read: the kernel may have dropped it since.
+const residencyPeriod = time.Minute
+
+// watch refuses writes while the disk is nearly full, sets gauges, and forgets
+// which parts of the maps are resident.
+func (db *DB) watch() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	forget := time.NewTicker(residencyPeriod)
+	defer forget.Stop()
 	for {
 		db.checkDisk()
 		db.measure()
 		select {
 		case <-tick.C:
+		case <-forget.C:
+			db.forgetResidency()
 		case <-db.stopping:
 			return
 		}
+	}
+}
+
+func (db *DB) forgetResidency() {
+	v := db.acquire()
+	defer v.release()
+	for _, t := range v.tables() {
+		t.ForgetResidency()
 	}
 }
 

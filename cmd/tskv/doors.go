@@ -30,6 +30,7 @@ const closeTimeout = 2 * time.Second
 type doors struct {
 	db      atomic.Pointer[engine.DB]
 	engine  *metrics.Engine
+	handler *command.Handler
 	server  *server.Server
 	console *console.Console
 	tcp     net.Listener
@@ -41,17 +42,17 @@ type doors struct {
 func openDoors(f *serveFlags, logger *slog.Logger, shutdown func()) (*doors, error) {
 	raiseFileLimit()
 	d := &doors{engine: metrics.NewEngine(), failed: make(chan error, 3)}
-	handler, err := d.newHandler(f, logger, shutdown)
-	if err != nil {
+	var err error
+	if d.handler, err = d.newHandler(f, logger, shutdown); err != nil {
 		return nil, err
 	}
-	d.server, err = server.New(handler, server.Options{
+	d.server, err = server.New(d.handler, server.Options{
 		MaxClients: f.maxClients, AuthRequired: f.password != "", Logger: logger,
 	})
 	if err != nil {
 		return nil, err
 	}
-	if d.console, err = d.newConsole(handler); err != nil {
+	if d.console, err = d.newConsole(); err != nil {
 		return nil, err
 	}
 	if err := d.listen(f); err != nil {
@@ -75,10 +76,10 @@ func (d *doors) newHandler(f *serveFlags, logger *slog.Logger, shutdown func()) 
 	})
 }
 
-func (d *doors) newConsole(handler *command.Handler) (*console.Console, error) {
+func (d *doors) newConsole() (*console.Console, error) {
 	registry := prometheus.NewRegistry()
 	for _, c := range []prometheus.Collector{
-		d.engine, metrics.NewNet(d.netStats), handler.Metrics(),
+		d.engine, metrics.NewNet(d.netStats), d.handler.Metrics(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
 		if err := registry.Register(c); err != nil {
@@ -138,7 +139,9 @@ func (d *doors) serve() {
 func (d *doors) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	return errors.Join(d.console.Shutdown(ctx), d.server.Shutdown(ctx))
+	err := errors.Join(d.console.Shutdown(ctx), d.server.Shutdown(ctx))
+	d.handler.Close()
+	return err
 }
 
 func (d *doors) closeListeners() error {
