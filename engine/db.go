@@ -55,7 +55,8 @@ type DB struct {
 	flushNudge   chan struct{}
 	compactNudge chan struct{}
 	spareNudge   chan struct{}
-	compactMu    sync.Mutex // one compaction at a time
+	spareReady   atomic.Bool // the first zero-filled log segment is there
+	compactMu    sync.Mutex  // one compaction at a time
 
 	stopping   chan struct{} // closed when background work should end
 	giveUp     chan struct{} // closed when a stalled commit should end
@@ -210,8 +211,14 @@ func (db *DB) readError(err error) error {
 func (db *DB) spareLoop() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	first := true
 	for {
-		if err := db.wal.PrepareSpare(); err != nil && db.failure() == nil {
+		if err := db.wal.PrepareSpare(); err == nil {
+			if first {
+				db.spareReady.Store(true)
+			}
+			first = false
+		} else if db.failure() == nil {
 			db.log.Warn("prepare log segment", "error", err)
 		}
 		select {

@@ -9,6 +9,9 @@ import (
 // too many memtables wait for their flush; batches in the queue that have waited
 // longer than the time-out are answered ErrBusy meanwhile. It returns false when
 // the store closes in the middle of that.
+//
+// The segment that Open made grows as it is written, which makes each sync slower by
+// half: it is left as soon as there is a zero-filled one.
 func (c *committer) makeRoom() bool {
 	db := c.db
 	if len(c.freezeNow) > 0 || c.mem.Full() || !c.mem.Fits(c.nextSeq+2*queueOps) {
@@ -21,7 +24,7 @@ func (c *committer) makeRoom() bool {
 			waiting <- err
 		}
 		c.freezeNow = c.freezeNow[:0]
-	} else if db.wal.Full() {
+	} else if db.wal.Full() || db.spareReady.CompareAndSwap(true, false) {
 		err := db.wal.Rotate(c.nextSeq)
 		c.noteRotation(err)
 		if err == nil {
