@@ -15,8 +15,8 @@ import (
 // number above all that Replay saw, firstSeq a sequence above all that it read.
 // When it returns, the segment's name and header are durable.
 //
-// Create also clears away what an earlier process left: spares, and segments
-// whose header never became durable. It is not safe to append before what was
+// Create also clears away what an earlier process left: segments whose header
+// never became durable, and unfinished spares; finished ones are used. It is not safe to append before what was
 // replayed is durable elsewhere; see the format's remark on recovered segments.
 func Create(fsys disk.FS, opt Options, segment, firstSeq uint64, prev Summary) (*Log, error) {
 	if err := opt.Validate(); err != nil {
@@ -54,8 +54,8 @@ func (l *Log) begin(s *segment, firstSeq uint64, prev link) error {
 	return l.fs.SyncDir(disk.SegmentDir)
 }
 
-// clearLeftovers removes spares and dropped segments and remembers the others
-// for Release. The names are made durable as Replay saw them, without the
+// clearLeftovers removes dropped segments, keeps good spares, removes the others,
+// and remembers the older segments for Release. The names are made durable as Replay saw them, without the
 // dropped ones, before there is a new one that refers to them.
 func (l *Log) clearLeftovers(segment uint64, dropped []uint64) error {
 	if err := l.fs.MkdirAll(disk.SegmentDir); err != nil {
@@ -80,6 +80,7 @@ func (l *Log) clearLeftovers(segment uint64, dropped []uint64) error {
 		name = path.Join(disk.SegmentDir, name)
 		kind, no, _ := disk.ParseName(name)
 		switch {
+		case kind == disk.KindTemp && l.adoptSpare(name):
 		case kind == disk.KindTemp:
 			if err := l.fs.Remove(name); err != nil {
 				return err

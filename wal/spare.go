@@ -16,6 +16,10 @@ type spare struct {
 	flags uint32 // for the header of the segment that it becomes
 }
 
+// spareName is the format of a spare's name; its end lets recovery see that nobody
+// needs the file.
+const spareName = disk.SegmentDir + "/spare-%d" + disk.TempSuffix
+
 // zeroBytes is the size of the writes that fill a spare.
 const zeroBytes = 1 << 20
 
@@ -29,7 +33,7 @@ func (l *Log) reserveSpare() (name string, ok bool) {
 	}
 	l.making++
 	l.spareSeq++
-	return fmt.Sprintf("%s/spare-%d%s", disk.SegmentDir, l.spareSeq, disk.TempSuffix), true
+	return fmt.Sprintf(spareName, l.spareSeq), true
 }
 
 // spareMade ends a reservation; nil if nothing came of it.
@@ -160,6 +164,23 @@ func (l *Log) retire(no uint64) error {
 		}
 	}
 	return l.fs.Remove(name)
+}
+
+// adoptSpare keeps a spare of an earlier process; false if the file is none or
+// not of use. Whether its content was ever synced does not matter: what a segment
+// holds behind its own header and records never verifies.
+func (l *Log) adoptSpare(name string) bool {
+	var no int
+	if _, err := fmt.Sscanf(name, spareName, &no); err != nil || fmt.Sprintf(spareName, no) != name || len(l.spares) >= l.opt.Spares {
+		return false
+	}
+	size, err := l.fs.Stat(name)
+	if err != nil || !l.recyclable(size) {
+		return false
+	}
+	l.spareSeq = max(l.spareSeq, no)
+	l.spares = append(l.spares, spare{name: name, flags: flagRecycled})
+	return true
 }
 
 // recyclable reports whether a file has a good size for a spare. One that is

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 
@@ -226,12 +227,21 @@ func TestSparesAndRecycling(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 	w.must(w.log.Close())
-	if _, err := Create(d, testOptions, 99, w.seq, Summary{}); err != nil {
-		t.Fatal(err)
+	adopted := spareNames(d)
+	d.WriteFile(disk.SegmentDir+"/spare-99"+disk.TempSuffix, make([]byte, 100))
+	d.WriteFile(disk.SegmentDir+"/spare-x"+disk.TempSuffix, make([]byte, testOptions.SegmentBytes))
+	next, err := Create(d, testOptions, 99, w.seq, Summary{})
+	w.must(err)
+	if got := spareNames(d); !slices.Equal(got, adopted) {
+		t.Errorf("spares after a restart: %v, want those of before, without the short one and the stranger: %v", got, adopted)
 	}
-	if got := spareNames(d); len(got) != 0 {
-		t.Errorf("spares of an earlier process: %v", got)
+	creates := d.Calls(disktest.OpCreate)
+	w.must(next.PrepareSpare())
+	w.must(next.Rotate(w.seq + 1))
+	if d.Calls(disktest.OpCreate) != creates {
+		t.Error("a new file although there were spares of before")
 	}
+	w.must(next.Close())
 }
 
 func spareNames(d *disktest.Disk) (names []string) {
