@@ -46,7 +46,7 @@ bench: ## Go benchmarks, COUNT (6) runs each; BENCH selects
 	$(GO) test ./... -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT)
 
 docs: ## write docs/commands.md from the command table
-	$(GO) test ./net/command -run TestDocs -update
+	TSKV_UPDATE=1 $(GO) test ./net/command -run Markdown -count=1
 
 check: lint test race chaos ## what CI runs
 

@@ -18,7 +18,7 @@ type Command struct {
 	Calls    Counter   // executed, failed ones included
 	Failed   Counter   // executed and answered with an error
 	Rejected Counter   // refused before execution: arguments, AUTH, loading
-	Latency  Histogram // one observation per call
+	Latency  Histogram // one observation per call; none of a write whose arguments were refused
 }
 
 // Commands are the instruments of a fixed list of commands, so the number of

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -32,6 +33,7 @@ func newCLI() *cobra.Command {
   tskv cli                                    # a prompt
   echo 'GET room:1' | tskv cli                # one command per line`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			f.password = cmp.Or(f.password, os.Getenv(passwordVariable))
 			return runCLI(f, args, cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	}
@@ -39,7 +41,7 @@ func newCLI() *cobra.Command {
 	flags.SetInterspersed(false)
 	flags.StringVar(&f.addr, "addr", "127.0.0.1:7379", "host:port of the server")
 	flags.StringVar(&f.socket, "socket", "", "unix socket of the server, instead of --addr")
-	flags.StringVar(&f.password, "password", os.Getenv("TSKV_PASSWORD"), "password; better given in the environment as TSKV_PASSWORD")
+	flags.StringVar(&f.password, "password", "", "password; better given in the environment as "+passwordVariable)
 	flags.BoolVar(&f.raw, "raw", false, "print values as they are, without quotes and numbering")
 	return cmd
 }
@@ -49,35 +51,53 @@ var errReply = errors.New("the server answered with an error")
 
 // shell is a connection and where its replies are printed.
 type shell struct {
-	conn   net.Conn
+	flags  *cliFlags
+	conn   net.Conn // nil after a failure
 	in     *resp.Reader
 	out    *bufio.Writer
 	pretty bool
 }
 
 func runCLI(f *cliFlags, args []string, in io.Reader, out io.Writer) error {
-	network, addr := "tcp", f.addr
-	if f.socket != "" {
-		network, addr = "unix", f.socket
+	s := &shell{flags: f, out: bufio.NewWriter(out), pretty: !f.raw}
+	if err := s.connect(); err != nil {
+		return err
+	}
+	defer s.disconnect()
+	if len(args) > 0 {
+		return s.run(args)
+	}
+	if file, ok := in.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		return s.prompt(file)
+	}
+	return s.lines(in)
+}
+
+func (s *shell) connect() error {
+	network, addr := "tcp", s.flags.addr
+	if s.flags.socket != "" {
+		network, addr = "unix", s.flags.socket
 	}
 	conn, err := net.DialTimeout(network, addr, 5*time.Second)
 	if err != nil {
 		return fmt.Errorf("connect: %w (is the server running? tskv serve)", err)
 	}
-	defer func() { _ = conn.Close() }()
-	s := &shell{conn: conn, in: resp.NewReader(bufio.NewReader(conn), resp.DefaultReplyLimits()), out: bufio.NewWriter(out), pretty: !f.raw}
-	if f.password != "" {
-		if err := s.authenticate(f.password); err != nil {
-			return err
-		}
+	s.conn, s.in = conn, resp.NewReader(bufio.NewReader(conn), resp.DefaultReplyLimits())
+	if s.flags.password == "" {
+		return nil
 	}
-	if len(args) > 0 {
-		return s.run(args)
+	if err := s.authenticate(s.flags.password); err != nil {
+		s.disconnect()
+		return err
 	}
-	if file, ok := in.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		return s.prompt(file, addr)
+	return nil
+}
+
+func (s *shell) disconnect() {
+	if s.conn != nil {
+		_ = s.conn.Close() // nothing is pending
+		s.conn = nil
 	}
-	return s.lines(in)
 }
 
 func (s *shell) authenticate(password string) error {
@@ -107,6 +127,9 @@ func (s *shell) run(args []string) error {
 		return fmt.Errorf("send: %w", err)
 	}
 	failed, err := s.printReply()
+	if errors.Is(err, io.EOF) && strings.EqualFold(args[0], "shutdown") {
+		return nil // the server is gone, which was asked for
+	}
 	if ferr := s.out.Flush(); err == nil {
 		err = ferr
 	}
@@ -141,7 +164,7 @@ func (s *shell) lines(in io.Reader) error {
 func (s *shell) line(text string) error {
 	args, err := resp.SplitArgs([]byte(text))
 	if err != nil {
-		_, _ = fmt.Fprintln(s.out, "(error)", err)
+		_, _ = fmt.Fprintln(s.out, "(error) unbalanced quotes")
 		return errors.Join(errReply, s.out.Flush())
 	}
 	if len(args) == 0 {
@@ -154,17 +177,14 @@ func (s *shell) line(text string) error {
 	return s.run(words)
 }
 
-// prompt is the interactive form, with line editing and history.
-func (s *shell) prompt(tty *os.File, addr string) error {
-	state, err := term.MakeRaw(int(tty.Fd()))
-	if err != nil {
-		return fmt.Errorf("open prompt: %w", err)
-	}
-	defer func() { _ = term.Restore(int(tty.Fd()), state) }()
-	t := term.NewTerminal(tty, addr+"> ")
-	s.out = bufio.NewWriter(t)
+// prompt is the interactive form, with line editing and history. The terminal is
+// raw only while a line is typed, so that Ctrl-C ends a long reply.
+func (s *shell) prompt(tty *os.File) error {
+	fd := int(tty.Fd())
+	t := term.NewTerminal(tty, cmp.Or(s.flags.socket, s.flags.addr)+"> ")
+	s.out = bufio.NewWriter(tty)
 	for {
-		text, err := t.ReadLine()
+		text, err := readLine(t, fd)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -175,8 +195,33 @@ func (s *shell) prompt(tty *os.File, addr string) error {
 		case "exit", "quit":
 			return nil
 		}
-		if err := s.line(text); err != nil && !errors.Is(err, errReply) {
+		if err := s.submit(text); err != nil && !errors.Is(err, errReply) {
+			_, _ = fmt.Fprintln(tty, "(error)", err)
+			s.disconnect()
+		}
+	}
+}
+
+// submit is line on a new connection, if the last one failed.
+func (s *shell) submit(text string) error {
+	if s.conn == nil {
+		if err := s.connect(); err != nil {
 			return err
 		}
 	}
+	return s.line(text)
+}
+
+func readLine(t *term.Terminal, fd int) (string, error) {
+	state, err := term.MakeRaw(fd)
+	if err != nil {
+		return "", fmt.Errorf("open prompt: %w", err)
+	}
+	defer func() { _ = term.Restore(fd, state) }()
+	if width, height, err := term.GetSize(fd); err == nil && width > 0 && height > 0 {
+		if err := t.SetSize(width, height); err != nil {
+			return "", fmt.Errorf("open prompt: %w", err)
+		}
+	}
+	return t.ReadLine()
 }

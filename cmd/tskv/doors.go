@@ -70,7 +70,7 @@ func (d *doors) newHandler(f *serveFlags, logger *slog.Logger, shutdown func()) 
 		Addr:       f.addr,
 		Engine:     d.engine,
 		Net:        d.netStats,
-		Parameters: parameters(f),
+		Parameters: append(parameters(f), d.maxClients()),
 		Logger:     logger,
 		Shutdown:   shutdown,
 	})
@@ -174,6 +174,14 @@ func (d *doors) netStats() metrics.NetStats {
 	}
 }
 
+// maxClients is the limit in force: fewer than asked for if the process may not
+// open as many files.
+func (d *doors) maxClients() command.Parameter {
+	return command.Parameter{Name: "maxclients", Value: func() string {
+		return strconv.Itoa(d.server.Options().MaxClients)
+	}}
+}
+
 // parameters are what CONFIG GET shows of the flags, under the names that Redis
 // clients ask for.
 func parameters(f *serveFlags) []command.Parameter {
@@ -187,7 +195,6 @@ func parameters(f *serveFlags) []command.Parameter {
 		fixed("bind", f.addr),
 		fixed("port", port),
 		fixed("unixsocket", f.socket),
-		fixed("maxclients", strconv.Itoa(f.maxClients)),
 		fixed("appendonly", "yes"),
 		fixed("appendfsync", fsync),
 		fixed("sync", f.sync),

@@ -27,17 +27,17 @@ func (s *shell) print(r resp.Reply, indent string) error {
 	}
 	if r.Count == 0 {
 		if s.pretty {
-			_, err := s.out.WriteString("(empty array)\n")
+			_, err := s.out.WriteString(emptyText(r.Kind))
 			return err
 		}
 		return nil
 	}
-	width := len(strconv.Itoa(r.Count))
-	n := r.Count
+	numbers := r.Count
 	if r.Kind == resp.KindMap {
-		n *= 2
+		numbers /= 2 // one for a key and its value
 	}
-	for i := range n {
+	width := len(strconv.Itoa(numbers))
+	for i := range r.Count {
 		element, err := s.in.Head()
 		if err != nil {
 			return fmt.Errorf("read reply: %w", err)
@@ -49,19 +49,33 @@ func (s *shell) print(r resp.Reply, indent string) error {
 	return nil
 }
 
+// emptyText is how redis-cli shows an aggregate without elements.
+func emptyText(kind resp.Kind) string {
+	switch kind {
+	case resp.KindMap:
+		return "(empty hash)\n"
+	case resp.KindSet:
+		return "(empty set)\n"
+	}
+	return "(empty array)\n"
+}
+
 // element writes one element behind its number, or behind its key in a map.
 func (s *shell) element(parent *resp.Reply, r resp.Reply, i, width int, indent string) error {
 	if !s.pretty {
 		return s.print(r, "")
 	}
-	label := fmt.Sprintf("%*d) ", width, i+1)
+	sign := ')'
+	if parent.Kind == resp.KindSet {
+		sign = '~'
+	}
+	label := fmt.Sprintf("%*d%c ", width, i+1, sign)
 	if parent.Kind == resp.KindMap {
 		if i%2 == 0 {
 			label = fmt.Sprintf("%*d# ", width, i/2+1)
 			_, err := s.out.WriteString(indented(i, indent) + label + s.scalar(&r) + " => ")
 			return err
 		}
-		label = ""
 		return s.print(r, indent+strings.Repeat(" ", width+2))
 	}
 	if _, err := s.out.WriteString(indented(i, indent) + label); err != nil {

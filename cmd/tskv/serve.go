@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,10 @@ import (
 	"tskv/engine"
 )
 
+// passwordVariable is the environment's way to give the password, for the server
+// and for the client. It is no flag's default, because --help prints those.
+const passwordVariable = "TSKV_PASSWORD"
+
 // serveFlags are the command line of tskv serve.
 type serveFlags struct {
 	dir, addr, http, socket, sync, password string
@@ -33,27 +38,31 @@ func newServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "run the server",
-		Args:  cobra.NoArgs,
+		Long: `serve opens the store in --dir and answers Redis clients on --addr. Without a
+password it listens on loopback addresses only. SIGTERM or Ctrl-C ends it cleanly;
+after kill -9 the next start recovers everything acknowledged.`,
+		Args: cobra.NoArgs,
 		Example: `  tskv serve
   tskv serve --dir /var/lib/tskv --addr 127.0.0.1:6379 --sync interval
   tskv serve --addr 0.0.0.0:7379 --requirepass secret`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
+			f.password = cmp.Or(f.password, os.Getenv(passwordVariable))
 			return serve(ctx, f, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.dir, "dir", "data", "directory of the data; made if it is not there")
 	flags.StringVar(&f.addr, "addr", "127.0.0.1:7379", "host:port for Redis clients")
-	flags.StringVar(&f.http, "http", "127.0.0.1:7380", "host:port for metrics and health; empty to switch off")
+	flags.StringVar(&f.http, "http", "127.0.0.1:7380", "host:port for metrics and health, which ask for no password; empty to switch off")
 	flags.StringVar(&f.socket, "unixsocket", "", "path of a unix socket for Redis clients, beside TCP")
 	flags.StringVar(&f.sync, "sync", "always", "what an acknowledged write has survived: always (power cut), interval or os (kill -9)")
 	flags.DurationVar(&f.syncInterval, "sync-interval", time.Second, "time between syncs with --sync interval")
-	flags.Int64Var(&f.memtableBytes, "memtable-bytes", 64<<20, "memory of one memtable in bytes; up to four are in use")
-	flags.StringVar(&f.password, "requirepass", "", "password that clients must give with AUTH")
+	flags.Int64Var(&f.memtableBytes, "memtable-bytes", 64<<20, "bytes of one memtable; up to four are in memory")
+	flags.StringVar(&f.password, "requirepass", "", "password that clients must give with AUTH; better given in the environment as "+passwordVariable)
 	flags.IntVar(&f.maxClients, "maxclients", 10_000, "most connections at a time")
-	flags.Uint64Var(&f.minFree, "min-free-bytes", 512<<20, "refuse writes when less of the disk is free")
+	flags.Uint64Var(&f.minFree, "min-free-bytes", 512<<20, "refuse writes when fewer bytes of the disk are free")
 	flags.BoolVar(&f.noMmap, "no-mmap", false, "read tables with pread instead of memory maps")
 	return cmd
 }
@@ -92,7 +101,10 @@ func serve(ctx context.Context, f *serveFlags, out, errOut io.Writer) error {
 	case err = <-d.failed:
 	}
 	logger.Info("shutting down")
-	return errors.Join(err, d.close(), db.Close())
+	if cut := d.close(); cut != nil { // a client that does not take its reply is no failure of ours
+		logger.Warn("close connections", "error", cut)
+	}
+	return errors.Join(err, db.Close())
 }
 
 func checkExposure(f *serveFlags) error {

@@ -129,24 +129,38 @@ func (s *session) shutdown(args [][]byte) error {
 }
 
 func (s *session) wait(args [][]byte) error {
-	for _, arg := range args[1:] {
-		if _, ok := parseInt(arg); !ok {
-			return errInteger
-		}
+	if _, ok := parseInt(args[1]); !ok {
+		return errInteger
+	}
+	if err := checkTimeout(args[2]); err != nil {
+		return err
 	}
 	s.out.Int(0)
+	return nil
+}
+
+// checkTimeout refuses what is no number of milliseconds.
+func checkTimeout(arg []byte) error {
+	switch n, ok := parseInt(arg); {
+	case !ok:
+		return reply("ERR timeout is not an integer or out of range")
+	case n < 0:
+		return reply("ERR timeout is negative")
+	}
 	return nil
 }
 
 func (s *session) waitAOF(args [][]byte) error {
 	local, ok1 := parseInt(args[1])
 	_, ok2 := parseInt(args[2])
-	_, ok3 := parseInt(args[3])
 	switch {
-	case !ok1 || !ok2 || !ok3:
+	case !ok1 || !ok2:
 		return errInteger
 	case local < 0 || local > 1:
 		return reply("ERR value is out of range, value must between 0 and 1")
+	}
+	if err := checkTimeout(args[3]); err != nil {
+		return err
 	}
 	if local == 1 {
 		if err := s.db.Sync(); err != nil {

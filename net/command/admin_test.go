@@ -2,6 +2,7 @@ package command
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -20,7 +21,10 @@ func TestAdmin(t *testing.T) {
 		{"BGSAVE", "+Background saving started"},
 		{"WAIT 0 10", ":0"},
 		{"WAIT x 10", "-ERR value is not an integer or out of range"},
+		{"WAIT 0 x", "-ERR timeout is not an integer or out of range"},
+		{"WAIT 0 -1", "-ERR timeout is negative"},
 		{"WAITAOF 1 0 10", "[:1 :0]"},
+		{"WAITAOF 0 0 -1", "-ERR timeout is negative"},
 		{"WAITAOF 2 0 10", "-ERR value is out of range, value must between 0 and 1"},
 		{"FUNCTION FLUSH", "+OK"},
 		{"FUNCTION FLUSH ASYNC", "+OK"},
@@ -31,6 +35,10 @@ func TestAdmin(t *testing.T) {
 		{"CONFIG GET nope", "[]"},
 		{"CONFIG SET port 1", "-ERR CONFIG SET failed (possibly related to argument 'port') - can't set immutable config"},
 		{"CONFIG SET nope 1", "-ERR Unknown option or number of arguments for CONFIG SET - 'nope'"},
+		{"CONFIG SET slowlog-max-len 9 slowlog-max-len 9", "-ERR CONFIG SET failed (possibly related to argument 'slowlog-max-len') - duplicate parameter"},
+		{"CONFIG SET slowlog-max-len 9 slowlog-log-slower-than x", "-ERR CONFIG SET failed (possibly related to argument 'slowlog-log-slower-than') - argument couldn't be parsed into an integer"},
+		{"CONFIG GET slowlog-max-len", `["slowlog-max-len" "128"]`},
+		{"COMMAND INFO nope", "[nil]"},
 		{"CONFIG SET save", "-ERR wrong number of arguments for 'config|set' command"},
 		{"CONFIG SET slowlog-max-len 2 slowlog-log-slower-than 0", "+OK"},
 		{"CONFIG GET slowlog-*", `["slowlog-log-slower-than" "0" "slowlog-max-len" "2"]`},
@@ -51,6 +59,7 @@ func TestAdmin(t *testing.T) {
 		{"MPUT m 1 12345 m 2 12345", `["1-0" "2-0"]`},
 		{"MEMORY USAGE m", ":43"},
 		{"MEMORY USAGE m SAMPLES 0", ":43"},
+		{"MEMORY USAGE m SAMPLES -1", "-ERR syntax error"},
 		{"MEMORY USAGE m SAMPLES x", "-ERR value is not an integer or out of range"},
 		{"SHUTDOWN MAYBE", "-ERR syntax error"},
 	})
@@ -87,6 +96,32 @@ func TestSlowLog(t *testing.T) {
 	}
 	if string(mget[4].Text) != c.conn.LocalAddr().String() || string(mget[5].Text) != "me" || mget[1].Int != fixedNow/1000 {
 		t.Error(show(&r.Elems[0]))
+	}
+}
+
+// TestRefusedWritesHaveNoLatency keeps nanoseconds of refusals out of what PUT takes.
+func TestRefusedWritesHaveNoLatency(t *testing.T) {
+	h := newHost(t, Options{})
+	h.dial(t).want([][2]string{
+		{"PUT k x v", "-" + string(errInvalidID)},
+		{"PUT k 1 v", `"1-0"`},
+	})
+	m := h.handler.metrics.At(h.handler.table.byName["put"].index)
+	if calls, failed, observed := m.Calls.Value(), m.Failed.Value(), m.Latency.Count(); calls != 2 || failed != 1 || observed != 1 {
+		t.Errorf("%d calls, %d failed, %d observed", calls, failed, observed)
+	}
+}
+
+func TestRunID(t *testing.T) {
+	seen := map[string]bool{}
+	id := regexp.MustCompile(`\\r\\nrun_id:([0-9a-f]{40})\\r\\n`)
+	for range 2 {
+		got := newHost(t, Options{}).dial(t).line("INFO server")
+		m := id.FindStringSubmatch(got)
+		if m == nil || seen[m[1]] || !strings.Contains(got, `\r\nredis_build_id:`) {
+			t.Fatal(got)
+		}
+		seen[m[1]] = true
 	}
 }
 

@@ -25,6 +25,7 @@ type bound struct {
 // with an optional distance ("now-5m", "now-1d12h"), or "@" and unix seconds;
 // all but the first two may follow "(".
 func parseBound(text []byte, now func() time.Time) (bound, error) {
+	whole := text
 	if len(text) == 1 {
 		switch text[0] {
 		case '-':
@@ -50,7 +51,7 @@ func parseBound(text []byte, now func() time.Time) (bound, error) {
 	}
 	t, ok := parseTime(text, now)
 	if !ok {
-		return bound{}, errBound(text)
+		return bound{}, errBound(whole)
 	}
 	if t.before {
 		b.before = true
@@ -134,7 +135,7 @@ func parseTime(text []byte, now func() time.Time) (instant, bool) {
 		d, ok := parseDistance(rest)
 		return instantOf(present.Add(d)), ok
 	case len(text) >= len("2006-01-02T15:04:05Z") && len(text) <= 40 && text[4] == '-':
-		t, err := time.Parse(time.RFC3339Nano, string(text))
+		t, err := time.Parse(time.RFC3339Nano, strings.ToUpper(string(text))) // it may be written with t and z
 		return instantOf(t), err == nil
 	}
 	return instant{}, false

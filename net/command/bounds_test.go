@@ -40,6 +40,7 @@ func TestParseBound(t *testing.T) {
 		{text: "(@0.2504", from: kv.ID{Time: 251}, to: kv.ID{Time: 250, Seq: top}},
 		{text: "@-3", from: kv.MinID, noTo: true},
 		{text: "2024-01-02T03:04:05Z", from: kv.ID{Time: 1_704_164_645_000}, to: kv.ID{Time: 1_704_164_645_000, Seq: top}},
+		{text: "2024-01-02t03:04:05z", from: kv.ID{Time: 1_704_164_645_000}, to: kv.ID{Time: 1_704_164_645_000, Seq: top}},
 		{text: "2024-01-02T04:04:05.5+01:00", from: kv.ID{Time: 1_704_164_645_500}, to: kv.ID{Time: 1_704_164_645_500, Seq: top}},
 		{text: "1969-12-31T23:59:59Z", from: kv.MinID, noTo: true},
 	} {

@@ -97,7 +97,7 @@ func (s *session) commandInfo(args [][]byte) error {
 		if sp := s.h.table.lookup(name); sp != nil {
 			s.writeInfo(sp, sp.full)
 		} else {
-			s.out.NullArray()
+			s.out.Null()
 		}
 	}
 	return nil

@@ -42,7 +42,10 @@ func (h *Handler) parameters() []Parameter {
 			Value: func() string { return strconv.FormatInt(h.slow.micros(), 10) },
 			Set: func(value string) error {
 				n, ok := parseInt([]byte(value))
-				if !ok || n < -1 || n > int64(day/time.Microsecond) {
+				if !ok {
+					return errParse
+				}
+				if n < -1 || n > int64(day/time.Microsecond) {
 					return reply("argument must be between -1 and 86400000000 inclusive")
 				}
 				h.slow.setMicros(n)
@@ -54,7 +57,10 @@ func (h *Handler) parameters() []Parameter {
 			Value: func() string { return strconv.Itoa(h.slow.capacity()) },
 			Set: func(value string) error {
 				n, ok := parseInt([]byte(value))
-				if !ok || n < 0 || n > maxSlowEntries {
+				if !ok {
+					return errParse
+				}
+				if n < 0 || n > maxSlowEntries {
 					return reply("argument must be between 0 and " + strconv.Itoa(maxSlowEntries) + " inclusive")
 				}
 				h.slow.setCapacity(int(n))
@@ -97,13 +103,18 @@ func (s *session) configGet(args [][]byte) error {
 	return nil
 }
 
-// configSet checks all names before it changes anything.
+// configSet changes all parameters or none.
 func (s *session) configSet(args [][]byte) error {
 	if len(args)%2 != 0 {
 		return errArity("config|set")
 	}
 	for i := 2; i < len(args); i += 2 {
 		p := s.h.parameter(args[i])
+		for j := 2; j < i; j += 2 {
+			if p != nil && p == s.h.parameter(args[j]) {
+				return errConfig(p.Name, "duplicate parameter")
+			}
+		}
 		if p == nil {
 			return reply("ERR Unknown option or number of arguments for CONFIG SET - '" + echo(args[i]) + "'")
 		}
@@ -111,18 +122,37 @@ func (s *session) configSet(args [][]byte) error {
 			return errConfig(p.Name, "can't set immutable config")
 		}
 	}
-	for i := 2; i < len(args); i += 2 {
-		p := s.h.parameter(args[i])
-		if p.Set == nil {
-			continue
-		}
-		if err := p.Set(string(args[i+1])); err != nil {
-			return errConfig(p.Name, err.Error())
-		}
+	if err := s.h.configure(args[2:]); err != nil {
+		return err
 	}
 	s.out.OK()
 	return nil
 }
+
+// configure sets the parameters named in pairs; after an error none is changed.
+func (h *Handler) configure(pairs [][]byte) error {
+	for i := 0; i < len(pairs); i += 2 {
+		p := h.parameter(pairs[i])
+		if p.Set == nil {
+			continue
+		}
+		old := pairs[i+1]
+		pairs[i+1] = []byte(p.Value())
+		err := p.Set(string(old))
+		if err == nil {
+			continue
+		}
+		for j := 0; j < i; j += 2 {
+			if q := h.parameter(pairs[j]); q.Set != nil {
+				_ = q.Set(string(pairs[j+1])) // it was in force just now
+			}
+		}
+		return errConfig(p.Name, err.Error())
+	}
+	return nil
+}
+
+const errParse reply = "argument couldn't be parsed into an integer"
 
 func errConfig(name, reason string) error {
 	return reply("ERR CONFIG SET failed (possibly related to argument '" + name + "') - " + reason)

@@ -4,15 +4,13 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"time"
-
-	"tskv/kv"
 )
 
 func connectionCommands() []spec {
 	const early = flagLoading | flagFast | flagNoAuth | flagStale | flagNoScript
 	return []spec{
 		{
-			name: "ping", arity: -1, flags: flagFast | flagLoading | flagStale, group: "connection", since: "0.1.0",
+			name: "ping", arity: -1, flags: flagFast, group: "connection", since: "0.1.0",
 			syntax: "[message]", summary: "Answers PONG, or the message.", run: (*session).ping,
 		},
 		{
@@ -210,7 +208,7 @@ func parseGreeting(args [][]byte, protocol int) (greeting, error) {
 	if len(args) == 1 {
 		return g, nil
 	}
-	version, ok := kv.ParseUint(args[1])
+	version, ok := parseInt(args[1])
 	if !ok {
 		return g, reply("ERR Protocol version is not an integer or out of range")
 	}

@@ -22,6 +22,7 @@ func TestConnection(t *testing.T) {
 		{"AUTH default p", "+OK"},
 		{"AUTH other p", "-" + string(errWrongPass)},
 		{"HELLO 4", "-NOPROTO unsupported protocol version"},
+		{"HELLO -1", "-NOPROTO unsupported protocol version"},
 		{"HELLO x", "-ERR Protocol version is not an integer or out of range"},
 		{"HELLO 3 FOO", "-ERR Syntax error in HELLO option 'FOO'"},
 		{"HELLO 2 SETNAME me", `["server" "tskv" "version" "7.4.0" "proto" :2 "id" :1 "mode" "standalone" "role" "master" "modules" []]`},
@@ -85,7 +86,8 @@ func TestLoading(t *testing.T) {
 	h.ready.Store(false)
 	c := h.dial(t)
 	c.want([][2]string{
-		{"PING", "+PONG"},
+		{"PING", "-LOADING tskv is loading the dataset in memory"},
+		{"ECHO x", `"x"`},
 		{"GET k", "-LOADING tskv is loading the dataset in memory"},
 		{"PUT k * v", "-LOADING tskv is loading the dataset in memory"},
 		{"SAVE", "-LOADING tskv is loading the dataset in memory"},

@@ -37,6 +37,7 @@ const (
 	errNoClient   reply = "ERR No such client"
 	errTooLong    reply = "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
 	errNoConfig   reply = "ERR The server is running without a config file"
+	errStopped    reply = "ERR the command was stopped: the client is gone or the server shuts down"
 	errPattern    reply = "ERR the pattern is too long"
 	errScan       reply = "ERR use SCAN cursor [MATCH pattern] [COUNT n] [TYPE type], or SCAN key from to [REV] [COUNT n] [OFFSET n] [TAG tag]... [WITHTAGS] with time bounds: - + $ id (id now now-5m @unix-seconds RFC3339"
 )

@@ -2,6 +2,8 @@ package command
 
 import (
 	"cmp"
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -25,6 +27,7 @@ type Handler struct {
 	works    works
 	params   []Parameter
 	password atomic.Pointer[passwordHash] // nil: none
+	runID    string                       // 40 hexadecimal digits, new in every process
 	started  time.Time
 	saved    atomic.Int64   // Unix seconds of the last SAVE or BGSAVE
 	saving   atomic.Bool    // a BGSAVE runs
@@ -46,6 +49,7 @@ func New(opt Options) (*Handler, error) {
 		table:    newTable(),
 		slow:     newSlowLog(),
 		cursors:  newCursors(maxCursors, maxCursorBytes),
+		runID:    newRunID(),
 		started:  opt.Now(),
 		sessions: map[uint64]*session{},
 	}
@@ -56,6 +60,14 @@ func New(opt Options) (*Handler, error) {
 		h.password.Store(hashPassword([]byte(opt.Password)))
 	}
 	return h, nil
+}
+
+// newRunID returns what INFO shows as run_id, by which monitoring notices a
+// restart.
+func newRunID() string {
+	var id [20]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return hex.EncodeToString(id[:])
 }
 
 // Metrics returns the instruments of the commands, for registration.

@@ -32,6 +32,7 @@ const patience = 20 * time.Second
 type host struct {
 	addr    string
 	handler *Handler
+	server  *server.Server
 	db      *engine.DB
 	disk    *disktest.Disk
 	now     atomic.Int64 // milliseconds
@@ -67,6 +68,7 @@ func newHost(t testing.TB, opt Options) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.server = srv
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,8 @@ package command
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"os"
@@ -78,16 +80,24 @@ func (s *session) infoServer(t *infoText) {
 	}
 	up := s.h.clock()
 	t.line("redis_version", RedisVersion)
+	t.line("redis_build_id", buildID(s.h.opt.Version))
 	t.line("tskv_version", s.h.opt.Version)
 	t.line("redis_mode", "standalone")
 	t.line("os", runtime.GOOS+" "+runtime.GOARCH)
 	t.line("arch_bits", 64)
 	t.line("go_version", runtime.Version())
 	t.line("process_id", os.Getpid())
+	t.line("run_id", s.h.runID)
 	t.line("tcp_port", port)
 	t.line("server_time_usec", s.h.opt.Now().UnixMicro())
 	t.line("uptime_in_seconds", seconds(up))
 	t.line("uptime_in_days", int64(up/day))
+}
+
+// buildID is the same for all processes of one version, as sixteen digits.
+func buildID(version string) string {
+	sum := sha256.Sum256([]byte(version + runtime.Version()))
+	return hex.EncodeToString(sum[:8])
 }
 
 func (s *session) infoClients(t *infoText) {

@@ -153,7 +153,7 @@ func (s *session) keys(args [][]byte) error {
 		return err
 	}
 	defer snap.Release()
-	w, err := openKeys(snap, pattern, nil)
+	w, err := s.openKeys(snap, pattern, nil)
 	if err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func (s *session) keys(args [][]byte) error {
 	}
 	total := n
 	if !done {
-		if total, err = countKeys(snap, pattern); err != nil {
+		if total, err = s.countKeys(snap, pattern); err != nil {
 			return err
 		}
 	}
@@ -201,8 +201,8 @@ func collectKeys(w *keyWalk, pattern, dst []byte, limit int) (body []byte, n int
 	return dst, n, false, nil
 }
 
-func countKeys(snap *engine.Snapshot, pattern []byte) (int, error) {
-	w, err := openKeys(snap, pattern, nil)
+func (s *session) countKeys(snap *engine.Snapshot, pattern []byte) (int, error) {
+	w, err := s.openKeys(snap, pattern, nil)
 	if err != nil {
 		return 0, err
 	}

@@ -181,7 +181,7 @@ func (s *session) scanKeys(args [][]byte) error {
 // keyPage looks at up to q.count keys and returns those that match, and the
 // cursor behind them, 0 at the end.
 func (s *session) keyPage(snap *engine.Snapshot, q *keyQuery, after []byte) (keys []string, next uint64, err error) {
-	w, err := openKeys(snap, q.pattern, after)
+	w, err := s.openKeys(snap, q.pattern, after)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -206,13 +206,21 @@ func (s *session) keyPage(snap *engine.Snapshot, q *keyQuery, after []byte) (key
 
 // keyWalk walks the keys that can match a pattern.
 type keyWalk struct {
-	it     *engine.KeyIterator
-	prefix []byte
+	s       *session
+	it      *engine.KeyIterator
+	pattern []byte
+	prefix  []byte
+	work    int // steps of matching, at most, since the last look at the client
 }
 
+// hangUpWork is how many steps of matching, some tenths of a second, may pass
+// before a look at whether anybody still waits for the answer: a long pattern on
+// long keys takes minutes.
+const hangUpWork = 64 << 20
+
 // openKeys starts after the key after (nil: at the first one).
-func openKeys(snap *engine.Snapshot, pattern, after []byte) (*keyWalk, error) {
-	w := &keyWalk{prefix: literalPrefix(pattern)}
+func (s *session) openKeys(snap *engine.Snapshot, pattern, after []byte) (*keyWalk, error) {
+	w := &keyWalk{s: s, pattern: pattern, prefix: literalPrefix(pattern)}
 	from, inclusive := after, false
 	if bytes.Compare(after, w.prefix) < 0 || after == nil {
 		from, inclusive = w.prefix, true
@@ -226,6 +234,14 @@ func (w *keyWalk) next() (engine.KeyInfo, bool, error) {
 	info, ok, err := w.it.Next()
 	if err != nil || !ok || !bytes.HasPrefix(info.Key, w.prefix) {
 		return engine.KeyInfo{}, false, err
+	}
+	w.work += len(info.Key) * (len(w.pattern) - len(w.prefix))
+	if w.s.unwanted() || w.work > hangUpWork && w.s.c.HungUp() {
+		w.s.closing = true
+		return engine.KeyInfo{}, false, errStopped
+	}
+	if w.work > hangUpWork {
+		w.work = 0
 	}
 	return info, true, nil
 }

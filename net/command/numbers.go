@@ -66,7 +66,7 @@ func addInt(tx *engine.Tx, q *queued, delta int64) error {
 const (
 	floatBits     = 64
 	floatDigits   = 17
-	maxFloatText  = 256
+	maxFloatText  = 5 << 10 // as in Redis; the longest result has 4,951 bytes
 	maxFloatPower = 4932
 )
 

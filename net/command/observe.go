@@ -2,7 +2,6 @@ package command
 
 import (
 	"fmt"
-	"math"
 	"runtime"
 	"time"
 
@@ -157,11 +156,14 @@ func (s *session) memoryUsage(args [][]byte) error {
 		if len(args) != 5 || !equalFold(args[3], "samples") {
 			return errSyntax
 		}
-		n, ok := kv.ParseUint(args[4])
-		if !ok || n > math.MaxInt64 {
+		n, ok := parseInt(args[4])
+		switch {
+		case !ok:
 			return errInteger
+		case n < 0:
+			return errSyntax
 		}
-		samples = n
+		samples = uint64(n)
 	}
 	snap, err := s.db.Snapshot()
 	if err != nil {

@@ -74,22 +74,30 @@ func (s *session) scanRange(args [][]byte) error {
 	if err != nil {
 		return err
 	}
+	return s.readWindow(&q.window, func(snap *engine.Snapshot, from, to kv.ID) error {
+		r := recordStream{s: s, q: &q, snap: snap, opt: engine.ScanOptions{
+			From: from, To: to, Reverse: q.reverse, Tags: q.tags, Offset: q.offset,
+		}}
+		return r.run()
+	})
+}
+
+// readWindow calls read with a snapshot and the ends of w in it; of an empty
+// window the first end lies behind the last.
+func (s *session) readWindow(w *window, read func(snap *engine.Snapshot, from, to kv.ID) error) error {
 	snap, err := s.db.Snapshot()
 	if err != nil {
 		return err
 	}
 	defer snap.Release()
-	from, to, some, err := q.resolve(snap)
+	from, to, some, err := w.resolve(snap)
 	if err != nil {
 		return err
 	}
 	if !some {
 		from, to = kv.MaxID, kv.MinID
 	}
-	r := recordStream{s: s, q: &q, snap: snap, opt: engine.ScanOptions{
-		From: from, To: to, Reverse: q.reverse, Tags: q.tags, Offset: q.offset,
-	}}
-	return r.run()
+	return read(snap, from, to)
 }
 
 func (s *session) parseRange(args [][]byte) (rangeQuery, error) {

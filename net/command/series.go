@@ -252,23 +252,13 @@ func (s *session) countRecords(args [][]byte) error {
 	if err != nil {
 		return err
 	}
-	snap, err := s.db.Snapshot()
-	if err != nil {
+	return s.readWindow(&w, func(snap *engine.Snapshot, from, to kv.ID) error {
+		n, err := snap.Count(w.key, engine.ScanOptions{From: from, To: to, Tags: set})
+		if err == nil {
+			s.out.Uint(n)
+		}
 		return err
-	}
-	defer snap.Release()
-	from, to, some, err := w.resolve(snap)
-	if err != nil {
-		return err
-	}
-	var n uint64
-	if some {
-		n, err = snap.Count(w.key, engine.ScanOptions{From: from, To: to, Tags: set})
-	}
-	if err == nil {
-		s.out.Uint(n)
-	}
-	return err
+	})
 }
 
 func (s *session) deleteRange(args [][]byte) error {

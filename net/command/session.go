@@ -53,7 +53,7 @@ func (s *session) Serve(cmds []resp.Command) bool {
 	s.db, s.work = s.h.db(), s.h.works.take()
 	for i := range cmds {
 		s.serveOne(cmds[i].Args)
-		if s.closing {
+		if s.closing || s.c.MaybeFlush() != nil {
 			break
 		}
 	}
@@ -104,7 +104,10 @@ func (s *session) execute(args [][]byte) {
 		s.makeRoom(args)
 		if err := sp.run(s, args); err != nil {
 			s.apply()
-			s.count(sp, 0, err, args)
+			m := s.h.metrics.At(sp.index)
+			m.Calls.Inc()
+			m.Failed.Inc() // without a latency: it was never in a batch
+			s.writeError(err)
 		}
 		return
 	}
@@ -191,6 +194,17 @@ func (s *session) abort(reason string, err error) {
 	s.h.log.Error("reply broken off", "reason", reason, "error", err, "client", s.c.RemoteAddr())
 	s.closing = true
 	s.c.Kill()
+}
+
+// unwanted reports whether a long command should end: nobody can get its answer,
+// or the server shuts down.
+func (s *session) unwanted() bool {
+	select {
+	case <-s.c.Stopping():
+		return true
+	default:
+		return s.gone()
+	}
 }
 
 // gone reports whether the client can get no more replies.

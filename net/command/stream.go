@@ -117,6 +117,10 @@ func (r *recordStream) stream(body []byte) error {
 		r.s.closing = true
 		return nil
 	}
+	// The first piece was large; a client that takes the others slowly, or never,
+	// must not hold that memory meanwhile.
+	r.s.scratch, body = nil, nil
+	r.s.out.SetBuffer(nil)
 	for r.count < total && !r.s.gone() {
 		body, _, err = r.fill(body[:0], pieceBytes)
 		if err == nil && len(body) == 0 {
@@ -131,8 +135,11 @@ func (r *recordStream) stream(body []byte) error {
 			return nil
 		}
 		r.s.out.Raw(body)
+		if err := r.s.c.Flush(); err != nil {
+			r.s.closing = true
+			return nil
+		}
 	}
-	r.s.scratch = nil // it holds as much as the largest piece
 	return nil
 }
 

@@ -64,6 +64,7 @@ func TestNumbers(t *testing.T) {
 		{"SET n 007", "+OK"},
 		{"INCR n", "-ERR value is not an integer or out of range"},
 		{"SET n 10.50", "+OK"},
+		{"INCRBYFLOAT long .5", `"0.5"`},
 		{"INCRBYFLOAT n 0.1", `"10.6"`},
 		{"INCRBYFLOAT n -5.6", `"5"`},
 		{"INCRBYFLOAT n 5.0e3", `"5005"`},
@@ -87,6 +88,17 @@ func TestParseInt(t *testing.T) {
 	} {
 		if _, ok := parseInt([]byte(text)); ok != want {
 			t.Errorf("%q: %v", text, ok)
+		}
+	}
+}
+
+// TestLongNumbers goes on from the longest sums that INCRBYFLOAT writes.
+func TestLongNumbers(t *testing.T) {
+	h := newHost(t, Options{})
+	c := h.dial(t)
+	for _, delta := range []string{"1e4931", "0.5", "-1e4931"} {
+		if got := c.line("INCRBYFLOAT n " + delta); got[0] == '-' {
+			t.Errorf("%s: %s", delta, got)
 		}
 	}
 }

@@ -124,6 +124,7 @@ func (s *session) apply() {
 	s.batch.Reset()
 	clear(s.queue)
 	s.queue, s.queueBytes = s.queue[:0], 0
+	_ = s.c.MaybeFlush() // the error is final; Serve meets it again
 }
 
 // countQueue books the queued commands; each of them took as long as the batch.

@@ -102,7 +102,7 @@ func answer(w http.ResponseWriter, code int, text string) {
 
 // Serve accepts on l until Shutdown; it returns nil then.
 func (c *Console) Serve(l net.Listener) error {
-	if err := c.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := c.http.Serve(limit(l)); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve HTTP: %w", err)
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -108,5 +109,37 @@ func TestOpenMetrics(t *testing.T) {
 func TestOptions(t *testing.T) {
 	if _, err := New(Options{}); !errors.Is(err, ErrOptions) {
 		t.Fatal(err)
+	}
+}
+
+// TestLimit opens more connections than there are slots: the request behind them
+// waits, and is served when they go.
+func TestLimit(t *testing.T) {
+	base := start(t, func() error { return nil })
+	var idle []net.Conn
+	for range maxConns + 3 {
+		nc, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		idle = append(idle, nc)
+	}
+	served := make(chan string, 1)
+	go func() {
+		_, body := request(t, "GET", base+"/healthz", "")
+		served <- body
+	}()
+	select {
+	case <-served:
+		t.Error("served beyond the limit")
+	case <-time.After(50 * time.Millisecond):
+	}
+	for _, nc := range idle {
+		if err := nc.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if body := <-served; body != "ok\n" {
+		t.Errorf("received %q", body)
 	}
 }

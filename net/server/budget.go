@@ -122,7 +122,7 @@ func (c *Conn) wait(b *budget, n int64) error {
 	c.server.stats.InputWaits.Add(1)
 	limit := c.server.opt.CommandTimeout
 	if !c.authenticated {
-		limit = min(limit, time.Until(c.created.Add(c.server.opt.AuthTimeout)))
+		limit = min(limit, time.Until(c.strangerSince.Add(c.server.opt.AuthTimeout)))
 	}
 	timer := time.NewTimer(limit)
 	defer timer.Stop()

@@ -52,6 +52,7 @@ type Conn struct {
 	writeErr      error     // first failure of a write: nothing more is sent
 	boundary      int       // length of out at the end of the last whole reply
 	authenticated bool
+	strangerSince time.Time // when the connection was accepted, or lost its authentication
 	closeAfter    bool
 }
 
@@ -80,6 +81,7 @@ func newConn(s *Server, id uint64, nc net.Conn) *Conn {
 		c.remote = c.local
 	}
 	c.lastActive.Store(c.created.UnixNano())
+	c.strangerSince = c.created
 	c.read.bind(c)
 	c.write.bind(c)
 	c.out.OnFull(s.opt.MaxOutput, c.overflow)
@@ -117,8 +119,11 @@ func (c *Conn) OutputBuffered() int64 { return c.outputHeld.Load() }
 func (c *Conn) Out() *resp.Writer { return &c.out }
 
 // SetAuthenticated switches the decoder's limits and starts or ends the deadline
-// for authentication.
+// for authentication, which counts anew only for a client that was authenticated.
 func (c *Conn) SetAuthenticated(yes bool) {
+	if c.authenticated && !yes {
+		c.strangerSince = time.Now()
+	}
 	c.authenticated = yes
 	c.decoder.SetAuthenticated(yes)
 }

@@ -165,6 +165,31 @@ func TestIdleHasNoDeadline(t *testing.T) {
 	c.expect("+PONG\r\n")
 }
 
+// TestResetStartsTheAuthDeadlineAgain resets a connection older than AuthTimeout,
+// as pools do with a connection that is handed back.
+func TestResetStartsTheAuthDeadlineAgain(t *testing.T) {
+	const wait = 500 * time.Millisecond
+	r := start(t, Options{AuthRequired: true, AuthTimeout: wait})
+	c := r.dial()
+	c.send(command("AUTH"))
+	c.expect("+OK\r\n")
+	witness := r.dial()
+	witness.expectGone()
+	c.send(command("RESET"))
+	c.expect("+OK\r\n")
+	c.send(command("AUTH"))
+	c.expect("+OK\r\n")
+	c.send(command("RESET"))
+	c.expect("+OK\r\n")
+	begin := time.Now()
+	c.send(command("RESET")) // does not win more time
+	c.expect("+OK\r\n")
+	c.expectGone()
+	if took := time.Since(begin); took > 10*wait {
+		t.Errorf("a stranger was kept for %v", took)
+	}
+}
+
 // TestSlowReader takes replies slowly but steadily: progress resets the deadline.
 func TestSlowReader(t *testing.T) {
 	const wait = 100 * time.Millisecond

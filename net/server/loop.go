@@ -115,14 +115,14 @@ func (c *Conn) endWait() bool {
 }
 
 // setReadDeadline gives an idle connection none, a begun command CommandTimeout
-// from the last byte, and a stranger AuthTimeout from the beginning at most.
+// from the last byte, and a stranger AuthTimeout from when it became one at most.
 func (c *Conn) setReadDeadline() {
 	var deadline time.Time
 	if c.input.have > 0 {
 		deadline = time.Now().Add(c.server.opt.CommandTimeout)
 	}
 	if !c.authenticated {
-		limit := c.created.Add(c.server.opt.AuthTimeout)
+		limit := c.strangerSince.Add(c.server.opt.AuthTimeout)
 		if deadline.IsZero() || limit.Before(deadline) {
 			deadline = limit
 		}
@@ -141,7 +141,7 @@ func (c *Conn) noteReadError(err error) {
 		return
 	case errors.Is(err, errInputFull):
 		stats.CommandTimeouts.Add(1)
-	case errors.Is(err, os.ErrDeadlineExceeded) && !c.authenticated && !time.Now().Before(c.created.Add(c.server.opt.AuthTimeout)):
+	case errors.Is(err, os.ErrDeadlineExceeded) && !c.authenticated && !time.Now().Before(c.strangerSince.Add(c.server.opt.AuthTimeout)):
 		stats.AuthTimeouts.Add(1)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		stats.CommandTimeouts.Add(1)

@@ -76,6 +76,9 @@ func (s *echoSession) command(args [][]byte) bool {
 	case "AUTH":
 		s.c.SetAuthenticated(true)
 		out.OK()
+	case "RESET":
+		s.c.SetAuthenticated(false)
+		out.OK()
 	case "QUIT":
 		out.OK()
 		return false

@@ -33,7 +33,7 @@ type Options struct {
 	MaxOutput  int         // bytes of replies buffered per client before they must be written; 1 MiB
 
 	AuthRequired     bool          // new connections start unauthenticated
-	AuthTimeout      time.Duration // from accept to SetAuthenticated(true); 10 s
+	AuthTimeout      time.Duration // from accept or SetAuthenticated(false) to SetAuthenticated(true); 10 s
 	CommandTimeout   time.Duration // without a byte inside a command; 60 s
 	WriteTimeout     time.Duration // without progress of a write; 10 s
 	HandshakeTimeout time.Duration // for the TLS handshake; 5 s

@@ -42,6 +42,22 @@ func (c *Conn) Watch() (stop func()) {
 	}
 }
 
+// HungUp reports whether the client has hung up, in the sense of Watch, for Serve
+// calls that compute for long. Connection's goroutine.
+func (c *Conn) HungUp() bool {
+	plain, ok := c.socket.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := plain.SyscallConn()
+	if err != nil {
+		return false
+	}
+	gone := false
+	err = raw.Control(func(fd uintptr) { gone = isHungUp(int(fd)) })
+	return gone || err != nil
+}
+
 func isHungUp(fd int) bool {
 	set := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 	n, err := unix.Poll(set, 0)
