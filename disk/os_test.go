@@ -267,3 +267,25 @@ func BenchmarkReplaceFile(b *testing.B) {
 		}
 	}
 }
+
+// TestWriteAtAllocates: the log writes once per group, so a write costs nothing
+// but the system call.
+func TestWriteAtAllocates(t *testing.T) {
+	fs, err := disk.NewOS(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := fs.Create("f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	p := make([]byte, 100)
+	if n := testing.AllocsPerRun(200, func() {
+		if _, err := f.WriteAt(p, 0); err != nil {
+			t.Fatal(err)
+		}
+	}); n >= 1 {
+		t.Errorf("%v allocations", n)
+	}
+}

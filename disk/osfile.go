@@ -17,6 +17,8 @@ type osFile struct {
 	*os.File
 	name string
 	conn syscall.RawConn // lends the descriptor: a use after Close fails, never hits another file
+
+	writes sync.Pool // of *pwrite
 }
 
 func newOSFile(name string, f *os.File) (*osFile, error) {
@@ -68,25 +70,54 @@ func (f *osFile) control(op string, call func(fd int) error) error {
 
 // WriteAt is one pwrite(2), and more only after a short one. The count is that
 // of all bytes written, with an error too, which os.File.WriteAt does not keep.
+// It does not allocate.
 func (f *osFile) WriteAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, &fs.PathError{Op: "pwrite", Path: f.File.Name(), Err: unix.EINVAL}
 	}
-	done := 0
-	err := f.control("pwrite", func(fd int) error {
-		for done < len(p) {
-			n, err := unix.Pwrite(fd, p[done:], off+int64(done))
-			if err != nil {
-				return err
-			}
-			if n == 0 {
-				return io.ErrShortWrite // or it would go on for ever
-			}
-			done += n
+	w, _ := f.writes.Get().(*pwrite)
+	if w == nil {
+		w = &pwrite{}
+		w.call = w.run
+	}
+	w.p, w.off, w.done, w.err = p, off, 0, nil
+	if f.conn.Control(w.call) != nil {
+		w.err = fs.ErrClosed // the only reason not to lend it
+	}
+	done, err := w.done, w.err
+	w.p, w.err = nil, nil
+	f.writes.Put(w)
+	if err != nil {
+		return done, &fs.PathError{Op: "pwrite", Path: f.File.Name(), Err: err}
+	}
+	return done, nil
+}
+
+// pwrite is one WriteAt; the file keeps them, with their bound method, for the
+// next ones.
+type pwrite struct {
+	p    []byte
+	off  int64
+	done int
+	err  error
+	call func(fd uintptr)
+}
+
+func (w *pwrite) run(fd uintptr) {
+	for w.done < len(w.p) {
+		n, err := unix.Pwrite(int(fd), w.p[w.done:], w.off+int64(w.done))
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			w.err = err
+			return
+		case n == 0:
+			w.err = io.ErrShortWrite // or it would go on for ever
+			return
 		}
-		return nil
-	})
-	return done, err
+		w.done += n
+	}
 }
 
 // Sync is fdatasync(2). A failure is returned as it is and must be final: the

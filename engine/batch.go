@@ -12,7 +12,8 @@ const (
 	MaxKey = 65535
 	// MaxBatchOps bounds the operations of a batch.
 	MaxBatchOps = 65536
-	// MaxBatchBytes bounds keys, values and tags of a batch: one command of the
+	// MaxBatchBytes bounds a batch: its values and tags, twice its keys, 64 bytes
+	// an operation, and the same for what its Updates write. One command of the
 	// largest allowed size fits, and the log record stays under its own limit.
 	MaxBatchBytes = 80 << 20
 )

@@ -1,7 +1,11 @@
 package engine
 
 import (
+	"errors"
+	"slices"
+
 	"tskv/kv"
+	"tskv/wal"
 )
 
 // group is what one turn of the commit goroutine puts into one log record.
@@ -12,6 +16,7 @@ type group struct {
 	keys     int64  // change of the number of keys
 	cleared  bool   // the number of keys starts from zero in this group
 	err      error
+	undone   bool // the log refused it: its sequences hold nothing
 }
 
 // committer is the state of the commit goroutine; nothing else touches it.
@@ -26,18 +31,23 @@ type committer struct {
 	// early is set when the log of this segment was synced ahead of its rotation.
 	early     bool
 	rotateErr error
-	v         *version // current version, kept referenced
-	mem       *memory  // its active memtable
-	hot       hotKeys
-	enc       kv.Encoder
-	payload   []byte
-	nextSeq   uint64
-	now       uint64 // milliseconds, once per group
-	keyBuf    []byte
-	row       kv.Row  // scratch, so that rows do not escape one by one
-	start     kv.Mark // the encoder at the start of the group
-	epoch     uint64  // grows when states of hot keys were dropped
-	waiting   []*Batch
+	// refused is why writes are refused until a rotation works: set when the
+	// memtable has grown far beyond its size because it cannot be frozen.
+	refused error
+	v       *version // current version, kept referenced
+	mem     *memory  // its active memtable
+	hot     hotKeys
+	enc     kv.Encoder
+	payload []byte
+	nextSeq uint64
+	now     uint64 // milliseconds, once per group
+	keyBuf  []byte
+	row     kv.Row  // scratch, so that rows do not escape one by one
+	start   kv.Mark // the encoder at the start of the group
+	waiting []*Batch
+	rest    []*Batch  // of waiting: for the next group
+	size    int64     // of the present batch, what its Updates wrote included
+	touched []touched // by the present Update
 	// freezeNow are callers of Flush who wait for the memtable to be frozen.
 	freezeNow []chan error
 }
@@ -46,26 +56,51 @@ type committer struct {
 func (db *DB) commitLoop() {
 	c := db.committer
 	defer func() {
-		answer(db.queue.expire(maxTime, nil), ErrClosed)
+		answer(c.takeAll(), ErrClosed)
 	}()
-	for {
-		if !c.makeRoom() {
-			return
-		}
-		if !db.queue.wait() {
-			return
+	for c.makeRoom() {
+		if len(c.rest) == 0 {
+			ready, open := db.queue.wait()
+			if !open {
+				return
+			}
+			if !ready {
+				continue
+			}
 		}
 		db.syncer.turn(db.queue)
-		c.waiting = db.queue.take(c.waiting[:0])
+		if len(c.rest) == 0 {
+			clear(c.waiting)
+			c.waiting = db.queue.take(c.waiting[:0])
+			c.rest = c.waiting
+		}
+		if c.rotateErr != nil && !c.makeRoom() { // the disk may be well again
+			return
+		}
+		if c.refused != nil {
+			answer(c.takeAll(), db.writeError(c.refused))
+			continue
+		}
 		g := db.syncer.group()
 		c.begin(g)
-		for _, b := range c.waiting {
-			c.batch(g, b)
+		for len(c.rest) > 0 && len(c.enc.Bytes()) < groupBytes {
+			c.batch(g, c.rest[0])
+			c.rest = c.rest[1:]
 		}
 		c.write(g)
 		db.syncer.submit(g)
-		clear(c.waiting)
 	}
+}
+
+// groupBytes ends a group: with one more batch of any size its record stays
+// under the log's limit, whatever the Updates in it write.
+const groupBytes = 16 << 20
+
+// takeAll takes all batches that wait.
+func (c *committer) takeAll() []*Batch {
+	all := c.db.queue.expire(maxTime, slices.Clone(c.rest))
+	c.rest = nil
+	return all
 }
 
 func (c *committer) begin(g *group) {
@@ -87,6 +122,7 @@ func (c *committer) batch(g *group, b *Batch) {
 		b.done <- struct{}{}
 		return
 	}
+	c.size = b.bytes
 	for i := range b.Ops {
 		op := &b.Ops[i]
 		if op.Update != nil {
@@ -98,7 +134,8 @@ func (c *committer) batch(g *group, b *Batch) {
 	g.batches = append(g.batches, b)
 }
 
-// resolve finds the states of all keys of b before anything is written.
+// resolve finds the states of all keys of b before anything is written. A read
+// that fails for one operation is that operation's error: put meets it again.
 func (c *committer) resolve(b *Batch) error {
 	for i := range b.Ops {
 		op := &b.Ops[i]
@@ -109,8 +146,8 @@ func (c *committer) resolve(b *Batch) error {
 		if err != nil {
 			return err
 		}
-		op.state, op.epoch = st, c.epoch
-		if err := c.prepare(op, st, b.warmed); err != nil {
+		op.state, op.epoch = st, c.hot.epoch
+		if err := c.prepare(op, st, b.warmed); err == errCold { //nolint:errorlint // never wrapped
 			return err
 		}
 	}
@@ -137,7 +174,7 @@ func (c *committer) prepare(op *Op, st *keyState, warm bool) error {
 // put decides one put and writes its effects.
 func (c *committer) put(g *group, op *Op) error {
 	st := op.state
-	if op.epoch != c.epoch {
+	if op.epoch != c.hot.epoch {
 		var err error
 		if st, err = c.stateOf(op.Key, true); err != nil {
 			return err
@@ -173,6 +210,10 @@ func (c *committer) put(g *group, op *Op) error {
 	c.row = kv.Row{ID: id, Tags: op.Tags}
 	c.row.SetValue(op.Value)
 	c.writeRow(g, st)
+	if op.Mode == IDAuto && !st.lastKnown {
+		// chooseID has found nothing of the key at now or later.
+		st.last, st.filled, st.lastKnown = id, true, true
+	}
 	st.observe(id)
 	op.ID, op.Written = id, true
 	return nil
@@ -204,20 +245,14 @@ func (c *committer) chooseID(st *keyState, op *Op) (kv.ID, error) {
 }
 
 // freshID returns now-0 or, if the key has that or a later ID, the successor of
-// its last one.
+// its last one. It changes nothing: the ID may not be written in the end.
 func (c *committer) freshID(st *keyState) (kv.ID, error) {
-	id := kv.ID{Time: c.now}
-	if !st.lastKnown {
-		// Nothing of the key lies at now or later: now-0 is its last ID from here on.
-		st.last, st.filled, st.lastKnown = id, true, true
-		if id.Less(st.entry.floor) || id == st.entry.floor {
-			st.last = st.entry.floor
-		} else {
-			return id, nil
-		}
+	id, last, filled := kv.ID{Time: c.now}, st.last, st.filled
+	if !st.lastKnown { // no record lies at now or later
+		last, filled = st.entry.floor, st.entry.floor != kv.ID{}
 	}
-	if st.filled && !st.last.Less(id) {
-		next, ok := st.last.Next()
+	if filled && !last.Less(id) {
+		next, ok := last.Next()
 		if !ok {
 			return kv.ID{}, ErrIDExhausted
 		}
@@ -237,8 +272,7 @@ func (c *committer) create(g *group, st *keyState) {
 
 func (c *committer) writeCatalog(g *group, st *keyState) {
 	c.keyBuf = st.catalogKey(c.keyBuf[:0])
-	var ref kv.KeyRef
-	c.enc.Put(&ref, c.keyBuf, &c.row)
+	c.enc.Put(nil, c.keyBuf, &c.row)
 	c.mem.Add(c.mem.Series(c.keyBuf), c.take(g), &c.row)
 }
 
@@ -302,5 +336,8 @@ func (c *committer) undo(g *group) {
 	c.mem.Abort(g.firstSeq, g.lastSeq)
 	c.forget()
 	c.enc.Rewind(c.start)
-	g.err = c.db.writeError(g.err)
+	if errors.Is(g.err, wal.ErrSegmentEnded) && c.rotateErr != nil {
+		g.err = c.rotateErr // says why there is no other segment
+	}
+	g.err, g.undone = c.db.writeError(g.err), true
 }

@@ -60,6 +60,9 @@ func (db *DB) compactOnce() (bool, error) {
 	if db.isStopping() {
 		return false, ErrClosed
 	}
+	if err := db.removeOrphans(); err != nil {
+		return false, err
+	}
 	start := time.Now()
 	v := db.acquire()
 	if v == nil {
@@ -91,7 +94,7 @@ func (db *DB) compactOnce() (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("merge %d files (%s): %w", len(inputs), plan.Reason, err)
 	}
-	if err := db.install(outputs, removed, nil, nil); err != nil {
+	if err := db.installMerge(outputs, removed); err != nil {
 		return false, fmt.Errorf("install merged files: %w", err)
 	}
 	db.metrics.Compactions.Inc()
@@ -102,7 +105,7 @@ func (db *DB) compactOnce() (bool, error) {
 
 func (db *DB) merge(inputs []compaction.Input, tombs *kv.Tombstones, plan compaction.Plan) ([]manifest.File, error) {
 	outputs, err := compaction.Merge(inputs, tombs, plan, compaction.Output{
-		FS:     db.fs,
+		FS:     db.tableFS(),
 		NextID: db.nextFileID,
 		Codec:  sstable.CodecZstd,
 		Pace:   db.pace,

@@ -18,7 +18,7 @@ import (
 
 // DB is an open store.
 //
-// Locks, in order: installMu, then versionMu. versionMu is never held across
+// Locks, in order: compactMu, installMu, versionMu. versionMu is never held across
 // I/O; installMu is held across the replacement of the manifest.
 type DB struct {
 	options Options
@@ -36,7 +36,7 @@ type DB struct {
 	current   atomic.Pointer[version]
 	versionMu sync.Mutex
 	installMu sync.Mutex
-	state     *manifest.State // what the manifest file says; under installMu
+	state     atomic.Pointer[manifest.State] // what the manifest file says; replaced under installMu
 	nextFile  atomic.Uint64
 
 	visible  atomic.Uint64 // sequence of the last visible write
@@ -57,6 +57,8 @@ type DB struct {
 	spareNudge   chan struct{}
 	spareReady   atomic.Bool // the first zero-filled log segment is there
 	compactMu    sync.Mutex  // one compaction at a time
+	tableSyncs   tableSyncs
+	orphans      []uint64 // files of a compaction that could not be installed; under compactMu
 
 	stopping   chan struct{} // closed when background work should end
 	giveUp     chan struct{} // closed when a stalled commit should end
@@ -122,6 +124,7 @@ func (db *DB) start() {
 	v := db.acquire()
 	db.committer = &committer{db: db, v: v, mem: v.mem[0], hot: newHotKeys(), nextSeq: db.visible.Load() + 1}
 	db.committer.enc.StartSegment()
+	db.checkDisk()
 	db.commitDone.Go(func() { db.commitLoop() })
 	switch db.options.Sync {
 	case SyncAlways:
@@ -143,6 +146,8 @@ func (db *DB) Close() error {
 		return ErrClosed
 	}
 	db.stop(closeStall)
+	db.compactMu.Lock() // a caller's Compact has ended, and none begins
+	defer db.compactMu.Unlock()
 	var errs []error
 	if db.failure() == nil {
 		errs = append(errs, db.flushAll())
@@ -213,13 +218,13 @@ func (db *DB) spareLoop() {
 	defer tick.Stop()
 	first := true
 	for {
-		if err := db.wal.PrepareSpare(); err == nil {
-			if first {
-				db.spareReady.Store(true)
-			}
-			first = false
-		} else if db.failure() == nil {
+		if db.ailment() != nil {
+			// A spare would fill the last of the disk.
+		} else if err := db.wal.PrepareSpare(); err != nil {
 			db.log.Warn("prepare log segment", "error", err)
+		} else if first {
+			db.spareReady.Store(true)
+			first = false
 		}
 		select {
 		case <-tick.C:

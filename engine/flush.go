@@ -72,7 +72,7 @@ func (db *DB) settled(m *memory) bool {
 func (db *DB) flush(m *memory) error {
 	start := time.Now()
 	files, err := compaction.Build(m.Iterator(nil, m.frozenAt.Load()), classOf, compaction.Output{
-		FS:     db.fs,
+		FS:     db.tableFS(),
 		NextID: db.nextFileID,
 		MinSeq: m.FirstSeq(),
 		MaxSeq: m.frozenAt.Load(),
@@ -83,12 +83,12 @@ func (db *DB) flush(m *memory) error {
 		return fmt.Errorf("write tables: %w", err)
 	}
 	tombs := m.Tombstones(m.frozenAt.Load())
-	err = db.install(files, nil, func(s *manifest.State) {
+	err = db.installFlush(files, func(s *manifest.State) {
 		s.FlushedSeq = m.frozenAt.Load()
 		s.MinSegment = db.segmentAfter(m)
 		s.Keys = m.keys
 		s.Tombstones = append(s.Tombstones, tombs...)
-	}, func(mem []*memory) []*memory { return mem[:len(mem)-1] })
+	})
 	if err != nil {
 		return fmt.Errorf("install tables: %w", err)
 	}
@@ -98,7 +98,7 @@ func (db *DB) flush(m *memory) error {
 		db.metrics.FlushBytes.Add(uint64(f.Size))
 	}
 	if !db.recovering {
-		if err := db.wal.Release(db.minSegment()); err != nil {
+		if err := db.wal.Release(db.state.Load().MinSegment); err != nil {
 			db.log.Warn("release log segments", "error", err)
 		}
 	}
@@ -122,12 +122,6 @@ func (db *DB) segmentAfter(m *memory) uint64 {
 	panic("BUG: engine: flush of a memtable that is not frozen")
 }
 
-func (db *DB) minSegment() uint64 {
-	db.installMu.Lock()
-	defer db.installMu.Unlock()
-	return db.state.MinSegment
-}
-
 // announceFlush tells whoever waits for a flush how the last one went.
 func (db *DB) announceFlush(err error) {
 	db.flushMu.Lock()
@@ -144,16 +138,32 @@ func (db *DB) flushed() <-chan struct{} {
 	return db.flushDone
 }
 
+// lastFlush returns how the last try to flush went.
+func (db *DB) lastFlush() error {
+	db.flushMu.Lock()
+	defer db.flushMu.Unlock()
+	return db.flushErr
+}
+
 // Flush writes everything acknowledged so far from memory to tables and waits for
-// it, or returns why that failed at the first try.
+// it, or returns why that failed at the first try. A nearly full disk does not
+// refuse it, because it frees log segments.
 func (db *DB) Flush() error {
 	frozen := make(chan error, 1)
 	var seq uint64
-	err := db.Update(func(t *Tx) error {
+	var b Batch
+	b.Update(func(t *Tx) error {
 		t.c.freezeNow = append(t.c.freezeNow, frozen)
 		seq = t.c.nextSeq - 1
 		return nil
 	})
+	if db.closed.Load() {
+		return ErrClosed
+	}
+	err := db.failure()
+	if err == nil {
+		err = db.submit(&b)
+	}
 	if err != nil {
 		return err
 	}
@@ -164,17 +174,12 @@ func (db *DB) Flush() error {
 	}
 	for err == nil {
 		done := db.flushed()
-		db.installMu.Lock()
-		flushed := db.state.FlushedSeq
-		db.installMu.Unlock()
-		if flushed >= seq {
+		if db.state.Load().FlushedSeq >= seq {
 			return nil
 		}
 		select {
 		case <-done:
-			db.flushMu.Lock()
-			err = db.flushErr
-			db.flushMu.Unlock()
+			err = db.lastFlush()
 		case <-db.stopping:
 			return ErrClosed
 		}

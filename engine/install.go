@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"time"
 
 	"tskv/compaction"
@@ -10,19 +11,18 @@ import (
 	"tskv/sstable"
 )
 
-// install makes added files live and removed ones dead: it replaces the manifest,
-// which is the moment of truth, and then swaps the version. It tries again after
-// a failure until the store closes, because the files are written already and the
-// manifest on disk may be the old or the new one.
-func (db *DB) install(added []manifest.File, removed []uint64, edit func(*manifest.State), mem func([]*memory) []*memory) error {
+// installFlush makes the files of a flush live: it replaces the manifest, which is
+// the moment of truth, and then swaps the version. It tries again after a failure
+// until the store closes, because the files are written already.
+func (db *DB) installFlush(added []manifest.File, edit func(*manifest.State)) error {
 	opened, err := db.adopt(added)
 	if err != nil {
 		return err
 	}
 	for {
-		err := db.replaceManifest(opened, added, removed, edit, mem)
+		err := db.replaceManifest(opened, added, nil, edit, func(mem []*memory) []*memory { return mem[:len(mem)-1] })
 		if err == nil {
-			break
+			return nil
 		}
 		db.announceFlush(err)
 		if !db.pauseRetry("replace manifest", err) {
@@ -30,9 +30,44 @@ func (db *DB) install(added []manifest.File, removed []uint64, edit func(*manife
 			return err
 		}
 	}
-	for _, id := range removed {
+}
+
+// installMerge makes the outputs of a compaction live and its inputs dead.
+// db.compactMu is held. It tries once, so that Compact and Close need not wait for
+// a disk that stays ill. After a failure the manifest on disk may be the old or
+// the new one, so neither inputs nor outputs may go: the outputs are orphans
+// until a manifest without them is durable.
+func (db *DB) installMerge(outputs []manifest.File, inputs []uint64) error {
+	opened, err := db.adopt(outputs)
+	if err != nil {
+		return err
+	}
+	if err := db.replaceManifest(opened, outputs, inputs, nil, nil); err != nil {
+		closeTables(opened)
+		for _, f := range outputs {
+			db.orphans = append(db.orphans, f.ID)
+		}
+		return err
+	}
+	for _, id := range inputs {
 		db.removeTable(id)
 	}
+	return nil
+}
+
+// removeOrphans writes the manifest once more, without the orphans, and removes
+// them. db.compactMu is held.
+func (db *DB) removeOrphans() error {
+	if len(db.orphans) == 0 {
+		return nil
+	}
+	if err := db.replaceManifest(nil, nil, nil, nil, nil); err != nil {
+		return fmt.Errorf("replace manifest: %w", err)
+	}
+	for _, id := range db.orphans {
+		db.removeTable(id)
+	}
+	db.orphans = nil
 	return nil
 }
 
@@ -44,7 +79,7 @@ func (db *DB) pauseRetry(what string, err error) bool {
 	}
 	db.log.Error(what, "error", err)
 	select {
-	case <-time.After(retryPause):
+	case <-time.After(db.options.retryPause):
 		return true
 	case <-db.stopping:
 		return false
@@ -54,12 +89,12 @@ func (db *DB) pauseRetry(what string, err error) bool {
 func (db *DB) replaceManifest(opened []*table, added []manifest.File, removed []uint64, edit func(*manifest.State), mem func([]*memory) []*memory) error {
 	db.installMu.Lock()
 	defer db.installMu.Unlock()
-	next := nextState(db.state, added, removed, edit)
+	next := nextState(db.state.Load(), added, removed, edit)
 	db.prune(next, opened)
 	if err := manifest.Store(db.fs, next); err != nil {
 		return err
 	}
-	db.state = next
+	db.state.Store(next)
 	db.swapTables(opened, removed, next, mem)
 	return nil
 }
@@ -164,6 +199,9 @@ func (db *DB) swapTables(opened []*table, removed []uint64, next *manifest.State
 		memory = mem(memory)
 	}
 	db.swap(newVersion(memory, tables, kv.NewTombstones(next.Tombstones)))
+	if db.queue != nil {
+		db.queue.signal() // the commit goroutine lets go of the old version
+	}
 }
 
 // removeTable unlinks a dead file; readers that still have it open go on.

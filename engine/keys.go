@@ -2,7 +2,6 @@ package engine
 
 import (
 	"encoding/binary"
-	"math"
 
 	"tskv/kv"
 )
@@ -119,14 +118,20 @@ func (s *keyState) observe(id kv.ID) {
 	}
 }
 
-// hotGeneration is how many keys one generation of the hot set holds: two
-// generations of ~200 bytes a key stay near 100 MB.
-const hotGeneration = 256 << 10
+// One generation of the hot set holds hotBytes, so both stay under 96 MiB: some
+// 200,000 keys of 24 bytes each. A state costs stateBytes beside its key, which
+// is in the state and in the map.
+const (
+	hotBytes   = 48 << 20
+	stateBytes = 200
+)
 
 // hotKeys is a bounded set of key states in two generations: a key found in
 // the old one moves to the young one, and a full young one becomes the old one.
 type hotKeys struct {
 	young, old map[string]*keyState
+	bytes      int    // of young
+	epoch      uint64 // grows when states were dropped: found ones must be looked up again
 }
 
 func newHotKeys() hotKeys { return hotKeys{young: map[string]*keyState{}} }
@@ -143,13 +148,14 @@ func (h *hotKeys) find(key []byte) *keyState {
 }
 
 func (h *hotKeys) add(st *keyState) {
-	if len(h.young) >= hotGeneration {
-		h.old, h.young = h.young, make(map[string]*keyState, hotGeneration/4)
+	if h.bytes >= hotBytes {
+		if h.old != nil {
+			h.epoch++
+		}
+		h.old, h.young, h.bytes = h.young, make(map[string]*keyState, len(h.young)/4), 0
 	}
 	h.young[string(st.data[1:])] = st
+	h.bytes += stateBytes + 2*len(st.data)
 }
 
-func (h *hotKeys) clear() { *h = newHotKeys() }
-
-// prefixEnd is one more than any key's namespace.
-const maxSequence = math.MaxUint64
+func (h *hotKeys) clear() { *h = hotKeys{young: map[string]*keyState{}, epoch: h.epoch + 1} }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"tskv/kv"
+	"tskv/sstable"
 )
 
 // KeyIterator walks the catalog in ascending key order. It belongs to one
@@ -25,20 +26,25 @@ func (s *Snapshot) Keys(from []byte, inclusive bool) (*KeyIterator, error) {
 	for _, m := range s.v.mem {
 		var it kv.SeriesIterator = m.Iterator(start, s.seq)
 		iters = append(iters, hideSeries(it, tombs))
-		tombs = append(tombs, m.Tombstones(s.seq)...)
+		tombs = m.Covering(catalogStart, s.seq, tombs)
 	}
+	stored := s.v.tombs.Covering(catalogStart, nil)
 	for _, t := range s.v.catalog {
-		older := append(tombs[:len(tombs):len(tombs)], above(s.v.tombs, t.file.MaxSeq)...)
+		older := append(tombs[:len(tombs):len(tombs)], above(stored, t.file.MaxSeq)...)
 		iters = append(iters, hideSeries(t.Iterator(start), older))
 	}
 	k.it = kv.MergeSeries(iters)
 	return k, nil
 }
 
+// catalogStart finds the tombstones over the catalog: only those of Clear reach
+// it, and they reach all of it. Those of single keys may be millions.
+var catalogStart = []byte{spaceCatalog}
+
 // above returns the tombstones that hide rows of a file with this last sequence.
-func above(tombs *kv.Tombstones, seq uint64) []kv.Tombstone {
+func above(tombs []kv.Tombstone, seq uint64) []kv.Tombstone {
 	var out []kv.Tombstone
-	for _, t := range tombs.List() {
+	for _, t := range tombs {
 		if t.Seq > seq {
 			out = append(out, t)
 		}
@@ -120,4 +126,44 @@ func (h *hiddenSeries) Rows(r kv.Range) (kv.Source, error) {
 		return kv.Hide(src, hides), nil
 	}
 	return src, nil
+}
+
+// catalogEntry looks a key up in the catalog; false if it does not exist. A key has
+// one ID there, so the newest source that has a row, or a tombstone over it,
+// decides, and older ones need not be read.
+func (w view) catalogEntry(catalogKey []byte) (catalogEntry, bool, error) {
+	for _, m := range w.v.mem {
+		if s := m.Find(catalogKey); s != nil {
+			if row, _, ok := m.Newest(s, kv.MaxID, w.seq); ok {
+				entry, ok := decodeCatalog(&row)
+				return entry, ok, nil
+			}
+		}
+		if m.HasTombstones() && len(m.Covering(catalogKey, w.seq, nil)) > 0 {
+			return catalogEntry{}, false, nil
+		}
+	}
+	if len(w.v.catalog) == 0 {
+		return catalogEntry{}, false, nil
+	}
+	hash := sstable.KeyHash(catalogKey)
+	var row kv.Row
+	for _, t := range w.v.catalog {
+		if !w.mayHold(t, catalogKey, &hash) {
+			continue
+		}
+		ok, _, err := t.Newest(catalogKey, kv.MaxID, &row, nil)
+		if err != nil {
+			return catalogEntry{}, false, w.db.readError(err)
+		}
+		if !ok {
+			continue
+		}
+		if len(w.v.tombs.Hidden(catalogKey, t.file.MaxSeq, nil)) > 0 {
+			return catalogEntry{}, false, nil
+		}
+		entry, ok := decodeCatalog(&row)
+		return entry, ok, nil
+	}
+	return catalogEntry{}, false, nil
 }

@@ -378,7 +378,11 @@ func runModel(t *testing.T, seed uint64) {
 	defer func() { d.must(d.db.Close()) }()
 	var old *Snapshot
 	var oldModel *model
-	for i := range 400 {
+	steps := 400
+	if testing.Short() {
+		steps = 200
+	}
+	for i := range steps {
 		d.step()
 		switch {
 		case i%20 == 19:

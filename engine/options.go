@@ -58,6 +58,8 @@ type Options struct {
 	Now           func() time.Time
 	Logger        *slog.Logger
 	Metrics       *metrics.Engine
+
+	retryPause time.Duration // of background work after a failure; tests shorten it
 }
 
 // Validate checks the bounds and fills in the defaults.
@@ -71,6 +73,7 @@ func (o *Options) Validate() error {
 	def(&o.MemtableBytes, 64<<20)
 	def(&o.SegmentBytes, 64<<20)
 	def((*int64)(&o.QueueTimeout), int64(10*time.Second))
+	def((*int64)(&o.retryPause), int64(retryPause))
 	if o.MinFreeBytes == 0 {
 		o.MinFreeBytes = 512 << 20
 	}

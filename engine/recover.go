@@ -35,25 +35,25 @@ func (db *DB) recover() error {
 	if err := db.removeStrays(); err != nil {
 		return fmt.Errorf("remove left-over files: %w", err)
 	}
-	tables, err := db.openTables(db.state.Files)
+	tables, err := db.openTables(db.state.Load().Files)
 	if err != nil {
 		return err
 	}
 	db.recovering = true
 	defer func() { db.recovering = false }()
-	db.nextFile.Store(max(db.state.NextFile, 1))
-	db.keys.Store(db.state.Keys)
-	db.visible.Store(db.state.FlushedSeq)
-	first := db.newMemory(db.state.FlushedSeq+1, db.state.MinSegment)
-	db.swap(newVersion([]*memory{first}, tables, kv.NewTombstones(db.state.Tombstones)))
+	db.nextFile.Store(max(db.state.Load().NextFile, 1))
+	db.keys.Store(db.state.Load().Keys)
+	db.visible.Store(db.state.Load().FlushedSeq)
+	first := db.newMemory(db.state.Load().FlushedSeq+1, db.state.Load().MinSegment)
+	db.swap(newVersion([]*memory{first}, tables, kv.NewTombstones(db.state.Load().Tombstones)))
 	first.Unref()
 
 	r := &replayer{db: db, mem: first}
-	sum, err := wal.Replay(db.fs, db.walOptions(), db.state.MinSegment, r.record)
+	sum, err := wal.Replay(db.fs, db.walOptions(), db.state.Load().MinSegment, r.record)
 	if err != nil {
 		return fmt.Errorf("replay log: %w", err)
 	}
-	segment := max(sum.LastSegment, db.state.MinSegment) + 1
+	segment := max(sum.LastSegment, db.state.Load().MinSegment) + 1
 	if err := r.flush(segment); err != nil {
 		return fmt.Errorf("flush replayed log: %w", err)
 	}
@@ -65,7 +65,7 @@ func (db *DB) recover() error {
 		db.log.Warn("release log segments", "error", err)
 	}
 	db.metrics.Keys.Set(int64(db.keys.Load()))
-	db.log.Info("recovered", "files", len(db.state.Files), "keys", db.keys.Load(), "log_segments", sum.Segments,
+	db.log.Info("recovered", "files", len(db.state.Load().Files), "keys", db.keys.Load(), "log_segments", sum.Segments,
 		"log_bytes", sum.Bytes, "log_operations", sum.Ops, "torn_bytes", sum.TornBytes, "clean", sum.Sealed,
 		"seconds", time.Since(start).Seconds())
 	if sum.TornBytes > 0 {
@@ -76,7 +76,7 @@ func (db *DB) recover() error {
 }
 
 func (db *DB) walOptions() wal.Options {
-	return wal.Options{SegmentBytes: db.options.SegmentBytes, DBID: db.state.DBID}
+	return wal.Options{SegmentBytes: db.options.SegmentBytes, DBID: db.state.Load().DBID}
 }
 
 // loadManifest reads the manifest, or writes the first one of a new directory.
@@ -84,7 +84,7 @@ func (db *DB) loadManifest() error {
 	state, err := manifest.Load(db.fs)
 	switch {
 	case err == nil:
-		db.state = state
+		db.state.Store(state)
 		return compaction.CheckOrder(state.Files)
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
@@ -103,15 +103,16 @@ func (db *DB) loadManifest() error {
 	}
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails
-	db.state = &manifest.State{Generation: 1, DBID: binary.LittleEndian.Uint64(id[:]), NextFile: 1, MinSegment: 1}
-	return manifest.Store(db.fs, db.state)
+	state = &manifest.State{Generation: 1, DBID: binary.LittleEndian.Uint64(id[:]), NextFile: 1, MinSegment: 1}
+	db.state.Store(state)
+	return manifest.Store(db.fs, state)
 }
 
 // removeStrays deletes tables that the manifest does not name, and temporary
 // files: left by a crash in the middle of a flush or a compaction.
 func (db *DB) removeStrays() error {
-	live := make(map[uint64]bool, len(db.state.Files))
-	for _, f := range db.state.Files {
+	live := make(map[uint64]bool, len(db.state.Load().Files))
+	for _, f := range db.state.Load().Files {
 		live[f.ID] = true
 	}
 	for _, dir := range []string{".", disk.TableDir} {
@@ -201,7 +202,7 @@ func (r *replayer) flush(minSegment uint64) error {
 	seq := max(r.last, db.visible.Load())
 	old.frozenAt.Store(seq)
 	old.keys = db.keys.Load()
-	r.mem = db.newMemory(seq+1, max(minSegment, db.state.MinSegment))
+	r.mem = db.newMemory(seq+1, max(minSegment, db.state.Load().MinSegment))
 	db.versionMu.Lock()
 	cur := db.current.Load()
 	db.swap(newVersion([]*memory{r.mem, old}, cur.tables(), cur.tombs))

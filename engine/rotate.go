@@ -1,8 +1,11 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"time"
+
+	"tskv/wal"
 )
 
 // makeRoom freezes a full memtable and rotates a full log segment. It waits while
@@ -14,16 +17,20 @@ import (
 // half: it is left as soon as there is a zero-filled one.
 func (c *committer) makeRoom() bool {
 	db := c.db
-	if len(c.freezeNow) > 0 || c.mem.Full() || !c.mem.Fits(c.nextSeq+2*queueOps) {
-		if !c.waitForFlush() {
-			return false
-		}
+	if c.v != db.current.Load() {
+		c.refresh() // or dropped memtables and files would stay
+	}
+	if c.mustFreeze() && !c.waitForFlush() {
+		return false
+	}
+	if c.mustFreeze() {
 		err := c.freezeIfFilled()
 		c.noteRotation(err)
-		for _, waiting := range c.freezeNow {
-			waiting <- err
+		c.answerFreeze(err)
+		c.refused = nil
+		if err != nil && c.mem.Bytes() >= 2*db.options.MemtableBytes {
+			c.refused = err
 		}
-		c.freezeNow = c.freezeNow[:0]
 	} else if db.wal.Full() || db.spareReady.CompareAndSwap(true, false) {
 		err := db.wal.Rotate(c.nextSeq)
 		c.noteRotation(err)
@@ -35,9 +42,23 @@ func (c *committer) makeRoom() bool {
 	return true
 }
 
+func (c *committer) mustFreeze() bool {
+	return len(c.freezeNow) > 0 || c.mem.Full() || !c.mem.Fits(c.nextSeq+2*queueOps)
+}
+
+func (c *committer) answerFreeze(err error) {
+	for _, waiting := range c.freezeNow {
+		waiting <- err
+	}
+	c.freezeNow = c.freezeNow[:0]
+}
+
 // noteRotation logs a failed rotation, but not again for every group that meets
-// the same full disk.
+// the same full disk. A failed sync is final.
 func (c *committer) noteRotation(err error) {
+	if errors.Is(err, wal.ErrSyncFailed) {
+		_ = c.db.writeError(err)
+	}
 	if err != nil && c.rotateErr == nil {
 		c.db.log.Error("rotate log", "error", err)
 	}
@@ -47,6 +68,9 @@ func (c *committer) noteRotation(err error) {
 // maxFrozen is how many memtables may wait for their flush before writes stop.
 const maxFrozen = 3
 
+// waitForFlush waits until one more memtable may be frozen, or no longer needs to.
+// What waits in the queue for too long is answered, and a caller of Flush hears
+// of a flush that fails.
 func (c *committer) waitForFlush() bool {
 	db := c.db
 	if len(c.v.mem)-1 < maxFrozen {
@@ -60,12 +84,19 @@ func (c *committer) waitForFlush() bool {
 	for {
 		flushed := db.flushed()
 		c.refresh()
-		if len(c.v.mem)-1 < maxFrozen {
+		if len(c.v.mem)-1 < maxFrozen || !c.mustFreeze() {
 			return true
 		}
 		select {
 		case <-flushed:
+			if err := db.lastFlush(); err != nil {
+				c.answerFreeze(err)
+			}
 		case <-tick.C:
+			if err := db.stallError(); err != nil {
+				answer(c.takeAll(), err)
+				continue
+			}
 			late := db.queue.expire(time.Now().Add(-db.options.QueueTimeout), nil)
 			db.metrics.Busy.Add(uint64(len(late)))
 			answer(late, ErrBusy)
@@ -73,6 +104,17 @@ func (c *committer) waitForFlush() bool {
 			return false
 		}
 	}
+}
+
+// stallError returns why there is no use in waiting for a flush, or nil.
+func (db *DB) stallError() error {
+	if err := db.ailment(); err != nil {
+		return err
+	}
+	if err := db.lastFlush(); isFull(err) {
+		return db.writeError(err)
+	}
+	return nil
 }
 
 // refresh takes the current version.

@@ -91,15 +91,6 @@ func (s *Snapshot) Key(key []byte) (KeyInfo, bool, error) {
 	return KeyInfo{Key: key, Kind: entry.kind, Created: entry.created}, ok, err
 }
 
-func (w view) catalogEntry(catalogKey []byte) (catalogEntry, bool, error) {
-	row, ok, _, err := w.newest(catalogKey, kv.MaxID, nil)
-	if err != nil || !ok {
-		return catalogEntry{}, false, err
-	}
-	entry, ok := decodeCatalog(&row)
-	return entry, ok, nil
-}
-
 // ScanOptions choose the records of a scan. The zero value of Limit means no
 // limit; To must be set (kv.MaxID for the end).
 type ScanOptions struct {

@@ -107,7 +107,8 @@ func (w view) lastInMemory(key []byte) (last kv.ID, filled bool) {
 }
 
 // warm does, on the caller's goroutine, the reads that the commit goroutine will
-// need for b, so that it finds index and blocks in memory.
+// need for b, so that it finds index and blocks in memory. It forgets what a
+// read says, errors too: the commit goroutine meets them again.
 func (db *DB) warm(b *Batch) error {
 	v := db.acquire()
 	if v == nil {
@@ -117,37 +118,30 @@ func (db *DB) warm(b *Batch) error {
 	w := view{db: db, v: v, seq: db.horizon(v)}
 	for i := range b.Ops {
 		op := &b.Ops[i]
-		if op.Update != nil {
+		switch {
+		case op.Update != nil:
 			for _, key := range op.Keys {
-				if err := w.warmKey(key, kv.MaxID); err != nil {
-					return err
-				}
+				w.warmKey(key, kv.MaxID)
 			}
-			continue
-		}
-		at := kv.MaxID
-		if op.Cond == IfAbsent || op.Cond == IfPresent {
-			at = op.ID
-		}
-		if err := w.warmKey(op.Key, at); err != nil {
-			return err
+		case op.Mode != IDExplicit || op.Cond == IfLast:
+			w.warmKey(op.Key, kv.MaxID)
+		case op.Cond != Always:
+			w.warmKey(op.Key, kv.MaxID, op.ID)
+		default:
+			w.warmKey(op.Key)
 		}
 	}
 	b.warmed = true
 	return nil
 }
 
-func (w view) warmKey(key []byte, at kv.ID) error {
+// warmKey reads a key's catalog entry, and its newest records at some IDs.
+func (w view) warmKey(key []byte, at ...kv.ID) {
 	var space [128]byte
-	if _, _, err := w.catalogEntry(internalKey(space[:0], spaceCatalog, key)); err != nil {
-		return err
+	_, _, _ = w.catalogEntry(internalKey(space[:0], spaceCatalog, key))
+	for _, id := range at {
+		_, _, _, _ = w.newest(internalKey(space[:0], spaceData, key), id, nil)
 	}
-	data := internalKey(space[:0], spaceData, key)
-	_, _, _, err := w.newest(data, at, nil)
-	if err == nil && at != kv.MaxID {
-		_, _, _, err = w.newest(data, kv.MaxID, nil)
-	}
-	return err
 }
 
 // holds reports whether a record with exactly this ID is there.
@@ -171,7 +165,4 @@ func (c *committer) holds(st *keyState, id kv.ID, warm bool) (bool, error) {
 
 // forget drops all states of hot keys, because some come from writes that were
 // undone. States found earlier must be looked up again: the epoch has changed.
-func (c *committer) forget() {
-	c.hot.clear()
-	c.epoch++
-}
+func (c *committer) forget() { c.hot.clear() }

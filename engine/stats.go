@@ -45,9 +45,8 @@ func (db *DB) Stats() Stats {
 			s.FileRows += t.file.Rows
 		}
 	}
-	db.installMu.Lock()
-	s.FlushedSeq, s.FirstSegment, s.Tombstones = db.state.FlushedSeq, db.state.MinSegment, len(db.state.Tombstones)
-	db.installMu.Unlock()
+	state := db.state.Load()
+	s.FlushedSeq, s.FirstSegment, s.Tombstones = state.FlushedSeq, state.MinSegment, len(state.Tombstones)
 	s.LastSegment = db.wal.Segment()
 	return s
 }

@@ -95,7 +95,9 @@ func (s *syncer) sync(g *group) {
 
 // finish publishes the group and wakes its callers.
 func (s *syncer) finish(g *group) {
-	if g.err == nil {
+	if g.err == nil || g.undone && s.db.failure() == nil {
+		// Sequences that hold nothing are published too: a memtable that ends
+		// with them can be flushed without waiting for a next write.
 		s.db.publish(g.lastSeq)
 	}
 	now := time.Now()
@@ -162,6 +164,9 @@ func (db *DB) syncLog() error {
 	defer db.syncMu.Unlock()
 	start := time.Now()
 	err := db.wal.Sync()
+	if errors.Is(err, wal.ErrClosed) {
+		return ErrClosed
+	}
 	db.metrics.Fsyncs.Inc()
 	db.metrics.FsyncLatency.Observe(time.Since(start))
 	if err != nil {
@@ -204,6 +209,12 @@ func (db *DB) refusal() error {
 	if db.closed.Load() {
 		return ErrClosed
 	}
+	return db.ailment()
+}
+
+// ailment returns what is wrong with the disk, so that writes are refused, or
+// nil.
+func (db *DB) ailment() error {
 	if err := db.failure(); err != nil {
 		return err
 	}
@@ -219,10 +230,15 @@ func (db *DB) writeError(err error) error {
 	case errors.Is(err, wal.ErrSyncFailed):
 		db.fail(fmt.Errorf("%w until a restart, because a sync of the log failed: %w", ErrReadOnly, err))
 		return db.failure()
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case isFull(err):
 		return fmt.Errorf("%w: the disk is full: %w", ErrReadOnly, err)
 	}
 	return fmt.Errorf("write log: %w", err)
+}
+
+// isFull reports whether there was no room on the disk.
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // publish makes everything up to seq visible.

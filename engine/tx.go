@@ -20,20 +20,57 @@ type undoMark struct {
 	enc     kv.Mark
 	keys    int64
 	cleared bool
+	epoch   uint64
+}
+
+// touched is the state of a key before an Update used it.
+type touched struct {
+	st  *keyState
+	was keyState
 }
 
 // update runs one Update function; if it fails, its effects are taken back.
 func (c *committer) update(g *group, op *Op) error {
-	mark := undoMark{seq: c.nextSeq, enc: c.enc.Mark(), keys: g.keys, cleared: g.cleared}
+	mark := undoMark{seq: c.nextSeq, enc: c.enc.Mark(), keys: g.keys, cleared: g.cleared, epoch: c.hot.epoch}
 	err := op.Update(&Tx{c: c, g: g})
 	if err != nil && c.nextSeq != mark.seq {
-		c.mem.Abort(mark.seq, c.nextSeq-1)
-		c.enc.Rewind(mark.enc)
-		c.enc.Gap(uint32(c.nextSeq - mark.seq))
-		c.forget()
-		g.keys, g.cleared = mark.keys, mark.cleared
+		c.rollBack(g, &mark)
+	}
+	clear(c.touched)
+	c.touched = c.touched[:0]
+	if cap(c.touched) > maxTouched {
+		c.touched = nil
 	}
 	return err
+}
+
+// maxTouched bounds the room that is kept for the states of the next Update.
+const maxTouched = 4096
+
+// rollBack takes back what an Update wrote. The hot keys that it did not use stay
+// hot: a client whose transactions fail must not cost the others anything.
+func (c *committer) rollBack(g *group, mark *undoMark) {
+	c.mem.Abort(mark.seq, c.nextSeq-1)
+	c.enc.Rewind(mark.enc)
+	c.enc.Gap(uint32(c.nextSeq - mark.seq))
+	g.keys, g.cleared = mark.keys, mark.cleared
+	if c.hot.epoch != mark.epoch {
+		c.forget() // states were dropped and found again, as the Update left them
+		return
+	}
+	for i := len(c.touched) - 1; i >= 0; i-- {
+		*c.touched[i].st = c.touched[i].was
+	}
+}
+
+// grow accounts for a write; ErrTooLarge once the batch with all that its
+// Updates write is over MaxBatchBytes.
+func (t *Tx) grow(key, value []byte) error {
+	t.c.size += opBytes + 2*int64(len(key)) + int64(len(value))
+	if t.c.size > MaxBatchBytes {
+		return ErrTooLarge
+	}
+	return nil
 }
 
 // Now returns the group's time in milliseconds since 1970; it never goes back.
@@ -61,20 +98,28 @@ func (t *Tx) state(key []byte) (*keyState, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
-	return t.c.stateOf(key, true)
+	st, err := t.c.stateOf(key, true)
+	if err == nil {
+		t.c.touched = append(t.c.touched, touched{st, *st})
+	}
+	return st, err
 }
 
 // Put writes one record, with the same fields, conditions and results as an
 // operation of a batch.
 func (t *Tx) Put(op *Op) error {
+	op.Written = false
 	if err := checkPut(op); err != nil {
+		return err
+	}
+	if err := t.grow(op.Key, op.Value); err != nil {
 		return err
 	}
 	st, err := t.state(op.Key)
 	if err != nil {
 		return err
 	}
-	op.state, op.epoch = st, t.c.epoch
+	op.state, op.epoch = st, t.c.hot.epoch
 	return t.c.put(t.g, op)
 }
 
@@ -83,6 +128,9 @@ func (t *Tx) Put(op *Op) error {
 func (t *Tx) Delete(key []byte) (bool, error) {
 	st, err := t.state(key)
 	if err != nil || !st.exists {
+		return false, err
+	}
+	if err := t.grow(key, nil); err != nil {
 		return false, err
 	}
 	c := t.c
@@ -100,6 +148,9 @@ func (t *Tx) Delete(key []byte) (bool, error) {
 func (t *Tx) DeleteRange(key []byte, from, to kv.ID) error {
 	st, err := t.state(key)
 	if err != nil || !st.exists || to.Less(from) {
+		return err
+	}
+	if err := t.grow(key, nil); err != nil {
 		return err
 	}
 	c := t.c
@@ -158,6 +209,11 @@ func (db *DB) Apply(b *Batch) error {
 	if err := db.refusal(); err != nil {
 		return err
 	}
+	return db.submit(b)
+}
+
+// submit takes a checked batch through the queue.
+func (db *DB) submit(b *Batch) error {
 	if b.done == nil {
 		b.done = make(chan struct{}, 1)
 	}
@@ -197,7 +253,7 @@ func (b *Batch) check() error {
 		if err := checkPut(op); err != nil {
 			return err
 		}
-		b.bytes += int64(len(op.Key) + len(op.Value) + len(op.Tags) + 32)
+		b.bytes += opBytes + 2*int64(len(op.Key)) + int64(len(op.Value)+len(op.Tags))
 	}
 	if b.bytes > MaxBatchBytes {
 		return ErrTooLarge
@@ -205,9 +261,18 @@ func (b *Batch) check() error {
 	return nil
 }
 
+// opBytes is more than an operation takes in the log beside its bytes. Its key
+// counts twice, because a new key is written into the catalog too.
+const opBytes = 64
+
 func checkPut(op *Op) error {
 	if err := checkKey(op.Key); err != nil {
 		return err
+	}
+	if op.Tags != nil {
+		if err := kv.CheckTagSet(op.Tags); err != nil {
+			return err
+		}
 	}
 	if len(op.Value) > kv.MaxValue {
 		return ErrValue

@@ -13,7 +13,7 @@ import (
 	"tskv/kv"
 )
 
-// within fails the test if fn does not return in time: a guard against
+// inTime fails the test if fn does not return in time: a guard against
 // deadlocks, not a wait for something to happen.
 func inTime(t *testing.T, what string, fn func()) {
 	t.Helper()
@@ -58,10 +58,11 @@ func TestCloseAfterFailedWrite(t *testing.T) {
 	fs := disktest.New()
 	db := open(t, testOptions(fs))
 	mustPut(t, db, "k", 1, "a")
-	fs.Fail(disktest.FailRule{Op: disktest.OpWrite, Name: "wal/*.wal"})
+	fs.Fail(disktest.FailRule{Op: disktest.OpWrite, Name: "wal/*", Sticky: true})
 	if err := put(db, "k", 2, "b"); !errors.Is(err, syscall.EIO) {
 		t.Fatal(err)
 	}
+	fs.Heal()
 	wantNewest(t, db, "k", 1, "a")
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
@@ -85,7 +86,7 @@ func TestFailedWritesOnly(t *testing.T) {
 	db := open(t, opt)
 	big := bytes.Repeat([]byte{0xff}, 70<<10)
 	for i := range 8 {
-		fs.Fail(disktest.FailRule{Op: disktest.OpWrite, Name: "wal/*.wal"})
+		fs.Fail(disktest.FailRule{Op: disktest.OpWrite, Name: "wal/*", Sticky: true})
 		if err := put(db, "k", uint64(i), string(big)); !errors.Is(err, syscall.EIO) {
 			t.Fatal(i, err)
 		}
@@ -152,6 +153,9 @@ func TestBadTags(t *testing.T) {
 // TestLongKeys: a batch inside the documented bounds fits into a log record,
 // though each new key is written twice.
 func TestLongKeys(t *testing.T) {
+	if testing.Short() {
+		t.Skip("80 MiB of keys")
+	}
 	db := open(t, testOptions(disktest.New()))
 	defer func() { _ = db.Close() }()
 	var b Batch
@@ -167,6 +171,9 @@ func TestLongKeys(t *testing.T) {
 
 // TestHugeUpdate: a transaction that grows beyond a log record fails alone.
 func TestHugeUpdate(t *testing.T) {
+	if testing.Short() {
+		t.Skip("80 MiB of values")
+	}
 	db := open(t, testOptions(disktest.New()))
 	defer func() { _ = db.Close() }()
 	value := bytes.Repeat([]byte{0xff}, 1<<20)
@@ -199,11 +206,8 @@ func TestNoDescriptors(t *testing.T) {
 	opt := testOptions(fs)
 	opt.QueueTimeout = time.Second
 	db := open(t, opt)
-	for range 200 { // until the spares are used up or were never made
-		fs.Fail(disktest.FailRule{Op: disktest.OpCreate, Sticky: true, Err: syscall.EMFILE})
-		fs.Fail(disktest.FailRule{Op: disktest.OpOpen, Sticky: true, Err: syscall.EMFILE})
-		break
-	}
+	fs.Fail(disktest.FailRule{Op: disktest.OpCreate, Sticky: true, Err: syscall.EMFILE})
+	fs.Fail(disktest.FailRule{Op: disktest.OpOpen, Sticky: true, Err: syscall.EMFILE})
 	value := string(bytes.Repeat([]byte{0xff}, 4<<10))
 	acked := 0
 	var err error
@@ -243,6 +247,7 @@ func TestCompactAgainstClose(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		mustPut(t, db, "k", 9, "v")
 		reached, goOn := make(chan struct{}), make(chan struct{})
 		var once sync.Once
 		fs.Before(func(op disktest.Op, name string) {
@@ -252,17 +257,22 @@ func TestCompactAgainstClose(t *testing.T) {
 		})
 		var work sync.WaitGroup
 		work.Go(func() {
-			mustPut(t, db, "k", 9, "v")
 			if err := db.Compact(); err != nil && !errors.Is(err, ErrClosed) {
 				t.Error(err)
 			}
 		})
 		<-reached
+		closed := make(chan struct{})
 		work.Go(func() {
+			defer close(closed)
 			if err := db.Close(); err != nil {
 				t.Error(err)
 			}
 		})
+		select { // Close waits for Compact, or has done its harm by then
+		case <-closed:
+		case <-time.After(50 * time.Millisecond):
+		}
 		close(goOn)
 		work.Wait()
 		if _, err := db.Snapshot(); !errors.Is(err, ErrClosed) {
@@ -273,4 +283,3 @@ func TestCompactAgainstClose(t *testing.T) {
 		}
 	}
 }
-

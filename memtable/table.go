@@ -219,13 +219,17 @@ func (t *Table) abortedRanges() []seqRange {
 	return nil
 }
 
+// isAborted searches the ranges, which are in ascending order.
 func isAborted(ranges []seqRange, seq uint64) bool {
-	for i := range ranges {
-		if ranges[i].from <= seq && seq <= ranges[i].to {
-			return true
+	low, high := 0, len(ranges)
+	for low < high {
+		if mid := (low + high) / 2; ranges[mid].to < seq {
+			low = mid + 1
+		} else {
+			high = mid
 		}
 	}
-	return false
+	return low < len(ranges) && ranges[low].from <= seq
 }
 
 // Bytes returns the memory in use: slabs as far as they are handed out, chunks,
