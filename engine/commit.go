@@ -114,7 +114,7 @@ func (c *committer) begin(g *group) {
 // them needs a disk read first.
 func (c *committer) batch(g *group, b *Batch) {
 	if err := c.resolve(b); err != nil {
-		b.cold = err == errCold //nolint:errorlint // never wrapped
+		b.cold = errors.Is(err, errCold)
 		b.err = nil
 		if !b.cold {
 			b.err = err
@@ -147,7 +147,7 @@ func (c *committer) resolve(b *Batch) error {
 			return err
 		}
 		op.state, op.epoch = st, c.hot.epoch
-		if err := c.prepare(op, st, b.warmed); err == errCold { //nolint:errorlint // never wrapped
+		if err := c.prepare(op, st, b.warmed); errors.Is(err, errCold) {
 			return err
 		}
 	}

@@ -39,11 +39,12 @@ type DB struct {
 	state     atomic.Pointer[manifest.State] // what the manifest file says; replaced under installMu
 	nextFile  atomic.Uint64
 
-	visible  atomic.Uint64 // sequence of the last visible write
-	keys     atomic.Uint64 // number of keys, the last group included
-	failed   atomic.Pointer[error]
-	diskFull atomic.Bool
-	closed   atomic.Bool
+	visible   atomic.Uint64 // sequence of the last visible write
+	keys      atomic.Uint64 // number of keys, the last group included
+	failed    atomic.Pointer[error]
+	diskFull  atomic.Bool
+	diskBlind atomic.Bool // free space could not be read
+	closed    atomic.Bool
 	// recovering is true inside Open, before any other goroutine is there.
 	recovering bool
 
@@ -270,8 +271,10 @@ func (db *DB) forgetResidency() {
 
 func (db *DB) checkDisk() {
 	free, _, err := db.fs.Free()
-	if err != nil {
+	if blind := err != nil; blind != db.diskBlind.Swap(blind) && blind {
 		db.log.Warn("read free disk space", "error", err)
+	}
+	if err != nil {
 		return
 	}
 	full := free < db.options.MinFreeBytes

@@ -102,6 +102,9 @@ func (db *DB) flush(m *memory) error {
 			db.log.Warn("release log segments", "error", err)
 		}
 	}
+	if db.recovering && len(files) == 0 {
+		return nil // the manifest has moved on from an empty log
+	}
 	db.log.Info("flushed", "files", len(files), "rows", m.Rows(), "seconds", time.Since(start).Seconds())
 	db.nudge(db.compactNudge)
 	return nil

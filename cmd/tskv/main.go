@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -14,7 +15,9 @@ var version = "dev"
 
 func main() {
 	if err := newRoot().Execute(); err != nil {
-		fmt.Fprintln(os.Stderr, "tskv:", err)
+		if !errors.Is(err, errReply) { // which was printed as the reply
+			fmt.Fprintln(os.Stderr, "tskv:", err)
+		}
 		os.Exit(1)
 	}
 }

@@ -151,7 +151,10 @@ func printBanner(out io.Writer, f *serveFlags, d *doors) {
 	_, _ = fmt.Fprintf(out, "  data   %s\n  sync   %s\ntry:\n", dir, f.sync)
 	_, _ = fmt.Fprintf(out, "  redis-cli -h %s -p %s%s PUT room:1 '*' 21.5\n", host, port, auth)
 	_, _ = fmt.Fprintf(out, "  redis-cli -h %s -p %s%s SCAN room:1 - +\n", host, port, auth)
-	_, _ = fmt.Fprintln(out, "without redis-cli: tskv cli PUT room:1 '*' 21.5")
+	_, _ = fmt.Fprintf(out, "without redis-cli:\n  %s cli --addr %s PUT room:1 '*' 21.5\n", os.Args[0], d.tcp.Addr())
+	if f.password != "" {
+		_, _ = fmt.Fprintln(out, "  (the password in the environment as TSKV_PASSWORD)")
+	}
 }
 
 // raiseFileLimit lets the process open as many files as it may.
