@@ -23,8 +23,10 @@ build: ## build bin/tskv
 test: ## all tests
 	$(GO) test ./...
 
-race: ## all tests under the race detector, the long ones shortened
-	$(GO) test -race -short ./...
+race: ## all tests under the race detector, the long ones shortened, and a server built with it
+	$(GO) test -race -short $$($(GO) list ./... | grep -v tskv/tests/)
+	$(GO) build -race -ldflags '$(LDFLAGS)' -o $(BIN)-race ./cmd/tskv
+	GORACE=halt_on_error=1 TSKV_BIN=$(CURDIR)/$(BIN)-race TSKV_KILLS=8 $(GO) test ./tests/chaos -run TestKill -count=1
 
 lint: ## formatting and static checks
 	@out=$$($(GO) tool gofumpt -l .); if [ -n "$$out" ]; then echo "not gofumpt-clean:"; echo "$$out"; exit 1; fi

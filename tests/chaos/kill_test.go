@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,6 +81,9 @@ func runRound(t *testing.T, s *harness.Server, ledgers []*ledger, round int, lif
 	l.wait.Wait()
 	for _, f := range l.faults {
 		t.Error(f)
+	}
+	if strings.Contains(s.Log(), "DATA RACE") {
+		t.Error("the race detector ended the server")
 	}
 	if t.Failed() {
 		t.Fatalf("round %d\n%s", round, s.Log())

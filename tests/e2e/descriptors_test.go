@@ -168,6 +168,11 @@ func besiege(t *testing.T, s *harness.Server, old *harness.Conn) {
 	busy := second()
 	p99 := p.finish(t, 2*calm)
 	idle := second()
+	for range 2 { // a second in which other tests had the processor says nothing
+		if idle > 0.10 {
+			idle = min(idle, second())
+		}
+	}
 	t.Logf("CPU %.1f %% beside %d PINGs with p99 %v, %.1f %% without", 100*busy, len(p.latencies), p99, 100*idle)
 	if idle > 0.10 {
 		t.Errorf("CPU %.1f %% with nothing to do", 100*idle)
