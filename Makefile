@@ -50,7 +50,7 @@ bench: ## Go benchmarks, COUNT (6) runs each; BENCH selects
 docs: ## write docs/commands.md from the command table
 	TSKV_UPDATE=1 $(GO) test ./net/command -run Markdown -count=1
 
-check: lint test race chaos ## what CI runs
+check: lint test race fuzz chaos ## what CI runs
 
 clean: ## remove what make made, never data
 	rm -rf bin dist
