@@ -57,6 +57,9 @@ type Op struct {
 	After  kv.ID
 	Update func(*Tx) error // if set, everything above is unused
 	Keys   [][]byte        // the keys that Update reads or writes
+	// Frees marks an Update that only deletes: a batch of nothing else is accepted
+	// while the disk is nearly full, because it is the way to make room.
+	Frees bool
 
 	Written bool  // after Apply: a record was written
 	Err     error // after Apply: why this operation alone failed
@@ -74,6 +77,7 @@ type Batch struct {
 
 	bytes   int64
 	updates bool
+	frees   bool // all operations do
 	warmed  bool
 	cold    bool
 	queued  time.Time

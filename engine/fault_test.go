@@ -275,6 +275,51 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// TestDeletesOnFullDisk: on a nearly full disk writes are refused, and what makes
+// room is not.
+func TestDeletesOnFullDisk(t *testing.T) {
+	fs := disktest.New()
+	opt := testOptions(fs)
+	opt.MinFreeBytes = 1 << 20
+	db := open(t, opt)
+	for _, key := range []string{"a", "b", "c"} {
+		if err := put(db, key, 1, "v"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fs.Capacity(1 << 20) // some of it is in use: less than a MiB is free
+	err := error(nil)
+	for end := time.Now().Add(5 * time.Second); err == nil && time.Now().Before(end); {
+		err = put(db, "c", 2, "v")
+	}
+	if !errors.Is(err, ErrReadOnly) {
+		t.Fatalf("put on a full disk: %v", err)
+	}
+	var b Batch
+	for _, key := range []string{"a", "b"} {
+		b.Update(func(t *Tx) error {
+			_, err := t.Delete([]byte(key))
+			return err
+		}, []byte(key))
+	}
+	b.Ops[0].Frees = true
+	if err := db.Apply(&b); !errors.Is(err, ErrReadOnly) {
+		t.Errorf("a batch that does more than delete: %v", err)
+	}
+	b.Ops[1].Frees = true
+	if err := db.Apply(&b); err != nil || db.Keys() != 1 {
+		t.Errorf("delete on a full disk: %v, %d keys", err, db.Keys())
+	}
+	if err := db.Clear(); err != nil || db.Keys() != 0 {
+		t.Errorf("clear on a full disk: %v, %d keys", err, db.Keys())
+	}
+	fs.Capacity(-1)
+	resume(t, db, "k", 1)
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // resume writes one record as soon as the store takes it, in at most 5 s.
 func resume(t *testing.T, db *DB, key string, id uint64) {
 	t.Helper()

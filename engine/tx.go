@@ -190,12 +190,18 @@ func (db *DB) Update(fn func(*Tx) error, keys ...[]byte) error {
 	return b.Ops[0].Err
 }
 
-// Clear removes all keys and their records.
+// Clear removes all keys and their records. A nearly full disk does not refuse it.
 func (db *DB) Clear() error {
-	return db.Update(func(t *Tx) error {
+	var b Batch
+	b.Update(func(t *Tx) error {
 		t.Clear()
 		return nil
 	})
+	b.Ops[0].Frees = true
+	if err := db.Apply(&b); err != nil {
+		return err
+	}
+	return b.Ops[0].Err
 }
 
 // Apply commits b as one group and waits until it is as durable as the sync mode
@@ -206,7 +212,7 @@ func (db *DB) Apply(b *Batch) error {
 	if err := b.check(); err != nil {
 		return err
 	}
-	if err := db.refusal(); err != nil {
+	if err := db.refusal(); err != nil && (!b.frees || db.failure() != nil || db.closed.Load()) {
 		return err
 	}
 	return db.submit(b)
@@ -242,9 +248,10 @@ func (b *Batch) check() error {
 	if len(b.Ops) > MaxBatchOps {
 		return ErrTooLarge
 	}
-	b.bytes, b.warmed, b.updates = 0, false, false
+	b.bytes, b.warmed, b.updates, b.frees = 0, false, false, true
 	for i := range b.Ops {
 		op := &b.Ops[i]
+		b.frees = b.frees && op.Frees && op.Update != nil
 		op.Written, op.Err = false, nil
 		if op.Update != nil {
 			b.updates = true

@@ -68,6 +68,7 @@ func (s *session) del(args [][]byte) error {
 		}
 	}
 	s.queueUpdate(args, deleteKeys, replyNumber, keys...)
+	s.freesDisk()
 	return nil
 }
 

@@ -270,6 +270,7 @@ func (s *session) deleteRange(args [][]byte) error {
 		return err
 	}
 	q := s.queueUpdate(args, deleteWindow, replyDeleted, args[1])
+	s.freesDisk()
 	q.window = &w
 	return nil
 }

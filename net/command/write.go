@@ -93,6 +93,10 @@ func (s *session) queueUpdate(args [][]byte, fn func(*engine.Tx, *queued) error,
 	return &s.queue[i]
 }
 
+// freesDisk marks the command queued last as one that only deletes, which a
+// nearly full disk does not refuse.
+func (s *session) freesDisk() { s.batch.Ops[len(s.batch.Ops)-1].Frees = true }
+
 // apply commits the queued writes as one batch and answers them in order. Every
 // queued command has exactly one operation, so the indexes agree.
 func (s *session) apply() {
