@@ -81,7 +81,9 @@ func (db *DB) compactOnce() (bool, error) {
 		MaxInputBytes: db.compactionRoom(),
 	})
 	if !ok {
-		return true, nil
+		if plan, ok = db.purge(v); !ok {
+			return true, nil
+		}
 	}
 	inputs := make([]compaction.Input, len(plan.Inputs))
 	removed := make([]uint64, len(plan.Inputs))

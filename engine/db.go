@@ -60,6 +60,7 @@ type DB struct {
 	compactMu    sync.Mutex  // one compaction at a time
 	tableSyncs   tableSyncs
 	orphans      []uint64 // files of a compaction that could not be installed; under compactMu
+	purging      purging  // under compactMu
 
 	stopping   chan struct{} // closed when background work should end
 	giveUp     chan struct{} // closed when a stalled commit should end

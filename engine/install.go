@@ -152,10 +152,9 @@ func (db *DB) prune(next *manifest.State, opened []*table) {
 	for _, t := range append(v.tables(), opened...) {
 		byID[t.file.ID] = t
 	}
-	next.Tombstones = compaction.LiveTombstones(next.Files, next.Tombstones, func(f manifest.File, key []byte) bool {
-		hash := sstable.KeyHash(key)
+	next.Tombstones = compaction.LiveTombstones(next.Files, subsume(next.Tombstones), func(f manifest.File, key []byte) bool {
 		t := byID[f.ID]
-		return t == nil || t.MayContain(&hash)
+		return t == nil || t.holds(key)
 	})
 }
 

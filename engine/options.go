@@ -60,6 +60,7 @@ type Options struct {
 	Metrics       *metrics.Engine
 
 	retryPause time.Duration // of background work after a failure; tests shorten it
+	purgeAfter int           // new tombstones that start a purge; tests lower it
 }
 
 // Validate checks the bounds and fills in the defaults.
@@ -74,6 +75,9 @@ func (o *Options) Validate() error {
 	def(&o.SegmentBytes, 64<<20)
 	def((*int64)(&o.QueueTimeout), int64(10*time.Second))
 	def((*int64)(&o.retryPause), int64(retryPause))
+	if o.purgeAfter == 0 {
+		o.purgeAfter = purgeAfter
+	}
 	if o.MinFreeBytes == 0 {
 		o.MinFreeBytes = 512 << 20
 	}

@@ -1,0 +1,125 @@
+package engine
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+
+	"tskv/compaction"
+	"tskv/kv"
+	"tskv/manifest"
+	"tskv/sstable"
+)
+
+// purgeAfter is how many new tombstones start a purge. Each costs some 80 bytes
+// in every manifest: 100,000 make it 8 MB, which takes about 10 ms to write.
+const purgeAfter = 100_000
+
+// purging is the purge under way. It rewrites, one at a time, the files that hold
+// keys deleted since the last purge, so that their tombstones can go: size-tiered
+// merges alone would leave old files, and so tombstones, alone for ever.
+type purging struct {
+	done uint64   // tombstones up to this sequence were purged
+	goal uint64   // the purge under way goes up to here; done when there is none
+	left []uint64 // files that it has yet to look at
+}
+
+// purge returns the next rewrite of a purge, false if there is none to do.
+// db.compactMu is held.
+func (db *DB) purge(v *version) (compaction.Plan, bool) {
+	p := &db.purging
+	if p.goal == p.done && !p.begin(v, db.options.purgeAfter) {
+		return compaction.Plan{}, false
+	}
+	room := db.compactionRoom()
+	for len(p.left) > 0 {
+		id := p.left[0]
+		p.left = p.left[1:]
+		i := slices.IndexFunc(v.data, func(t *table) bool { return t.file.ID == id })
+		if i < 0 || v.data[i].file.Size > room || !v.data[i].holdsDeleted(v.tombs) {
+			continue // merged meanwhile, no room for it now, or nothing to gain
+		}
+		f := v.data[i].file
+		return compaction.Plan{Inputs: []manifest.File{f}, Class: f.Class, Window: f.Window, Reason: "purge"}, true
+	}
+	p.done = p.goal
+	return compaction.Plan{}, false
+}
+
+// begin starts a purge if enough tombstones have come since the last one.
+func (p *purging) begin(v *version, after int) bool {
+	fresh := 0
+	for _, t := range v.tombs.List() {
+		if t.Seq > p.done {
+			fresh++
+			p.goal = max(p.goal, t.Seq)
+		}
+	}
+	if fresh < after {
+		p.goal = p.done
+		return false
+	}
+	for _, t := range v.data {
+		p.left = append(p.left, t.file.ID)
+	}
+	return true
+}
+
+// holdsDeleted reports whether a rewrite would leave out a key of the file.
+func (t *table) holdsDeleted(tombs *kv.Tombstones) bool {
+	for _, ts := range tombs.List() {
+		if ts.Prefix || ts.Seq <= t.file.MaxSeq || ts.From != kv.MinID || ts.To != kv.MaxID {
+			continue
+		}
+		if bytes.Compare(ts.Key, t.file.MinKey) >= 0 && bytes.Compare(ts.Key, t.file.MaxKey) <= 0 && t.holds(ts.Key) {
+			return true
+		}
+	}
+	return false
+}
+
+// holds reports whether the file has rows of a key; true also if that cannot be
+// told.
+func (t *table) holds(key []byte) bool {
+	hash := sstable.KeyHash(key)
+	if !t.MayContain(&hash) {
+		return false
+	}
+	_, ok, err := t.SeriesStats(key)
+	return ok || err != nil
+}
+
+// subsumeLook is how many newer tombstones of a key are compared with one.
+const subsumeLook = 16
+
+// subsume drops the tombstones that a newer one of the same key covers: a topic
+// trimmed again and again from its start keeps one.
+func subsume(list []kv.Tombstone) []kv.Tombstone {
+	sorted := slices.Clone(list)
+	slices.SortFunc(sorted, func(a, b kv.Tombstone) int {
+		return cmp.Or(bytes.Compare(a.Key, b.Key), cmp.Compare(b.Seq, a.Seq))
+	})
+	kept := sorted[:0]
+	for _, t := range sorted {
+		if !covers(kept, &t) {
+			kept = append(kept, t)
+		}
+	}
+	slices.SortFunc(kept, func(a, b kv.Tombstone) int { return cmp.Compare(a.Seq, b.Seq) })
+	return kept
+}
+
+// covers reports whether one of the last tombstones, all newer, hides all that t
+// hides.
+func covers(newer []kv.Tombstone, t *kv.Tombstone) bool {
+	for i := len(newer) - 1; i >= max(0, len(newer)-subsumeLook); i-- {
+		n := &newer[i]
+		if !bytes.Equal(n.Key, t.Key) {
+			return false
+		}
+		if (n.Prefix || !t.Prefix) && !t.From.Less(n.From) && !n.To.Less(t.To) {
+			return true
+		}
+	}
+	return false
+}
