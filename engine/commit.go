@@ -113,7 +113,11 @@ func (c *committer) begin(g *group) {
 // batch decides all operations of b, or sends b back to its caller if one of
 // them needs a disk read first.
 func (c *committer) batch(g *group, b *Batch) {
-	if err := c.resolve(b); err != nil {
+	err := c.resolve(b)
+	if err == nil && b.Guard != nil {
+		err = b.Guard(&Tx{c: c, g: g})
+	}
+	if err != nil {
 		b.cold = errors.Is(err, errCold)
 		b.err = nil
 		if !b.cold {
@@ -273,7 +277,8 @@ func (c *committer) create(g *group, st *keyState) {
 func (c *committer) writeCatalog(g *group, st *keyState) {
 	c.keyBuf = st.catalogKey(c.keyBuf[:0])
 	c.enc.Put(nil, c.keyBuf, &c.row)
-	c.mem.Add(c.mem.Series(c.keyBuf), c.take(g), &c.row)
+	st.changed = c.take(g)
+	c.mem.Add(c.mem.Series(c.keyBuf), st.changed, &c.row)
 }
 
 // writeRow writes c.row into the group and the memtable.
@@ -282,13 +287,15 @@ func (c *committer) writeRow(g *group, st *keyState) {
 		st.mem, st.series = c.mem, c.mem.Series(st.data)
 	}
 	c.enc.Put(&st.ref, st.data, &c.row)
-	c.mem.Add(st.series, c.take(g), &c.row)
+	st.changed = c.take(g)
+	c.mem.Add(st.series, st.changed, &c.row)
 }
 
-func (c *committer) writeTombstone(g *group, t kv.Tombstone) {
+func (c *committer) writeTombstone(g *group, t kv.Tombstone) uint64 {
 	t.Seq = c.take(g)
 	c.enc.DeleteRange(&t)
 	c.mem.AddTombstone(t)
+	return t.Seq
 }
 
 func (c *committer) take(g *group) uint64 {

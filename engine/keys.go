@@ -102,6 +102,9 @@ type keyState struct {
 	// lastKnown is false for a key found in the catalog whose records were not
 	// looked at yet.
 	lastKnown bool
+	// The state has seen every write to the key after the sequence since; changed is
+	// the sequence of the last one it has seen.
+	since, changed uint64
 
 	mem    *memory // the active memtable that series belongs to
 	series memSeries

@@ -37,6 +37,13 @@ func (s *Snapshot) Release() {
 	}
 }
 
+// Clone returns another snapshot of the same state, to be released by itself. s
+// must not have been released.
+func (s *Snapshot) Clone() *Snapshot {
+	s.v.refs.Add(1)
+	return &Snapshot{view: s.view}
+}
+
 // Sequence returns the sequence of the last write that the snapshot sees.
 func (s *Snapshot) Sequence() uint64 { return s.seq }
 

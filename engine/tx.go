@@ -136,7 +136,7 @@ func (t *Tx) Delete(key []byte) (bool, error) {
 	c := t.c
 	c.row = kv.Row{Form: kv.FormDelete}
 	c.writeCatalog(t.g, st)
-	c.writeTombstone(t.g, kv.Tombstone{Key: st.data, From: kv.MinID, To: kv.MaxID})
+	st.changed = c.writeTombstone(t.g, kv.Tombstone{Key: st.data, From: kv.MinID, To: kv.MaxID})
 	t.g.keys--
 	st.exists, st.entry = false, catalogEntry{}
 	st.last, st.filled, st.lastKnown = kv.ID{}, false, true
@@ -162,7 +162,7 @@ func (t *Tx) DeleteRange(key []byte, from, to kv.ID) error {
 		c.row = st.entry.row()
 		c.writeCatalog(t.g, st)
 	}
-	c.writeTombstone(t.g, kv.Tombstone{Key: st.data, From: from, To: to})
+	st.changed = c.writeTombstone(t.g, kv.Tombstone{Key: st.data, From: from, To: to})
 	return nil
 }
 

@@ -107,9 +107,9 @@ func (s *session) line() string {
 		command = last.full
 	}
 	now := time.Now()
-	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=-1 name=%s age=%d idle=%d flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=%d obl=0 oll=0 omem=%d events=r cmd=%s user=default redir=-1 resp=%d lib-name=%s lib-ver=%s tot-cmds=%d\n",
+	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=-1 name=%s age=%d idle=%d flags=N db=0 sub=0 psub=0 ssub=0 multi=%d qbuf=%d obl=0 oll=0 omem=%d events=r cmd=%s user=default redir=-1 resp=%d lib-name=%s lib-ver=%s tot-cmds=%d\n",
 		s.c.ID(), s.c.RemoteAddr(), s.c.LocalAddr(), name,
-		int64(now.Sub(s.c.Created()).Seconds()), int64(now.Sub(s.c.LastActive()).Seconds()),
+		int64(now.Sub(s.c.Created()).Seconds()), int64(now.Sub(s.c.LastActive()).Seconds()), s.pending.Load()-1,
 		s.c.InputBuffered(), s.c.OutputBuffered(), command, max(s.protocol.Load(), 2), library, version, s.calls.Load())
 }
 

@@ -18,11 +18,11 @@ func connectionCommands() []spec {
 			syntax: "message", summary: "Answers the message.", run: (*session).echo,
 		},
 		{
-			name: "quit", arity: -1, flags: early, group: "connection", since: "0.1.0",
+			name: "quit", arity: -1, flags: early | flagNow, group: "connection", since: "0.1.0",
 			summary: "Closes the connection.", run: (*session).quit,
 		},
 		{
-			name: "reset", arity: 1, flags: early, group: "connection", since: "0.1.0",
+			name: "reset", arity: 1, flags: early | flagNow, group: "connection", since: "0.1.0",
 			summary: "Puts the connection into the state of a new one.", run: (*session).reset,
 		},
 		{
@@ -65,6 +65,7 @@ func (s *session) quit([][]byte) error {
 }
 
 func (s *session) reset([][]byte) error {
+	s.dropTransaction()
 	s.setTrusted(s.h.password.Load() == nil)
 	s.setProtocol(2)
 	s.setName(nil)

@@ -29,9 +29,11 @@ type Handler struct {
 	password atomic.Pointer[passwordHash] // nil: none
 	runID    string                       // 40 hexadecimal digits, new in every process
 	started  time.Time
-	saved    atomic.Int64   // Unix seconds of the last SAVE or BGSAVE
-	saving   atomic.Bool    // a BGSAVE runs
-	saves    sync.WaitGroup // the goroutine of BGSAVE; Close waits for it
+	saved    atomic.Int64 // Unix seconds of the last SAVE or BGSAVE
+	saving   atomic.Bool  // a BGSAVE runs
+	// pendingBytes is what transactions that wait for their EXEC hold, and watches.
+	pendingBytes atomic.Int64
+	saves        sync.WaitGroup // the goroutine of BGSAVE; Close waits for it
 
 	mu       sync.Mutex
 	sessions map[uint64]*session

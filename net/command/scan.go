@@ -85,7 +85,7 @@ func (s *session) scanRange(args [][]byte) error {
 // readWindow calls read with a snapshot and the ends of w in it; of an empty
 // window the first end lies behind the last.
 func (s *session) readWindow(w *window, read func(snap *engine.Snapshot, from, to kv.ID) error) error {
-	snap, err := s.db.Snapshot()
+	snap, err := s.snapshot()
 	if err != nil {
 		return err
 	}

@@ -176,7 +176,16 @@ func (s *session) readAt(args [][]byte) (engine.Record, bool, error) {
 			return engine.Record{}, false, nil
 		}
 	}
-	rec, ok, err := s.db.Get(args[1], at, s.scratch[:0])
+	return s.read(args[1], at)
+}
+
+// read gets one record; its value may lie in the scratch memory.
+func (s *session) read(key []byte, at kv.ID) (rec engine.Record, ok bool, err error) {
+	if s.at != nil {
+		rec, ok, err = s.at.Get(key, at, s.scratch[:0])
+	} else {
+		rec, ok, err = s.db.Get(key, at, s.scratch[:0])
+	}
 	if cap(rec.Value) > cap(s.scratch) {
 		s.scratch = rec.Value[:0]
 	}
@@ -185,7 +194,7 @@ func (s *session) readAt(args [][]byte) (engine.Record, bool, error) {
 
 // readLast reads at "$" or "($", both in one snapshot.
 func (s *session) readLast(key []byte, b bound) (engine.Record, bool, error) {
-	snap, err := s.db.Snapshot()
+	snap, err := s.snapshot()
 	if err != nil {
 		return engine.Record{}, false, err
 	}

@@ -24,11 +24,16 @@ type session struct {
 	muted    bool // CLIENT REPLY OFF
 	skip     bool // CLIENT REPLY SKIP: the next command is not answered
 
+	multi   *transaction     // between MULTI and EXEC
+	watched *watches         // by WATCH
+	at      *engine.Snapshot // what a read inside EXEC reads, else nil
+
 	sp    *spec // the present command
 	*work       // only during Serve
 	tally tally
 
 	calls    atomic.Uint64
+	pending  atomic.Int64         // 1 + commands in the transaction; 0: there is none
 	last     atomic.Pointer[spec] // the last command
 	protocol atomic.Int32
 	mu       sync.Mutex
@@ -66,7 +71,10 @@ func (s *session) Serve(cmds []resp.Command) bool {
 }
 
 // Close implements server.Session.
-func (s *session) Close() { s.h.forget(s) }
+func (s *session) Close() {
+	s.dropTransaction()
+	s.h.forget(s)
+}
 
 // serveOne executes a command under CLIENT REPLY SKIP, if that is on.
 func (s *session) serveOne(args [][]byte) {
@@ -90,6 +98,7 @@ func (s *session) execute(args [][]byte) {
 	sp, err := s.admit(args)
 	if err != nil {
 		s.apply()
+		s.spoilTransaction()
 		if sp != nil {
 			s.h.metrics.At(sp.index).Rejected.Inc()
 		}
@@ -99,6 +108,10 @@ func (s *session) execute(args [][]byte) {
 	s.sp = sp
 	if s.last.Load() != sp {
 		s.last.Store(sp)
+	}
+	if s.multi != nil && sp.flags&flagNow == 0 {
+		s.enqueue(sp, args)
+		return
 	}
 	if sp.flags&flagQueued != 0 {
 		s.makeRoom(args)
