@@ -40,24 +40,24 @@ func transactionCommands() []spec {
 	const f = flagFast | flagNow | flagNoScript
 	return []spec{
 		{
-			name: "multi", arity: 1, flags: f, group: "transactions", since: "0.3.0",
+			name: "multi", arity: 1, flags: f, group: "transactions", since: "0.1.0",
 			summary: "Starts a transaction: the next commands are queued.", run: (*session).startMulti,
 		},
 		{
-			name: "exec", arity: 1, flags: f, group: "transactions", since: "0.3.0",
+			name: "exec", arity: 1, flags: f, group: "transactions", since: "0.1.0",
 			summary: "Executes the queued commands as one: all or nothing, visible at once. Null if a watched key has changed.",
 			run:     (*session).exec,
 		},
 		{
-			name: "discard", arity: 1, flags: f, group: "transactions", since: "0.3.0",
+			name: "discard", arity: 1, flags: f, group: "transactions", since: "0.1.0",
 			summary: "Forgets the queued commands and the watched keys.", run: (*session).discard,
 		},
 		{
-			name: "watch", arity: -2, flags: f, keys: keySpec{1, -1, 1}, group: "transactions", since: "0.3.0",
+			name: "watch", arity: -2, flags: f, keys: keySpec{1, -1, 1}, group: "transactions", since: "0.1.0",
 			syntax: "key [key ...]", summary: "Lets the next EXEC do nothing if one of the keys changes before it.", run: (*session).watch,
 		},
 		{
-			name: "unwatch", arity: 1, flags: flagFast | flagNoScript, group: "transactions", since: "0.3.0",
+			name: "unwatch", arity: 1, flags: flagFast | flagNoScript, group: "transactions", since: "0.1.0",
 			summary: "Forgets the watched keys.", run: (*session).unwatch,
 		},
 	}

@@ -207,8 +207,12 @@ func TestTransactionInTheLog(t *testing.T) {
 	h := newHost(t, Options{})
 	c := h.dial(t)
 	c.want([][2]string{
-		{"SET text abc", "+OK"}, {"MULTI", "+OK"}, {"PUT t 1 one", "+QUEUED"}, {"INCR text", "+QUEUED"},
-		{"MPUT t 2 two u 2 zwei", "+QUEUED"}, {"EXEC", `["1-0" -ERR value is not an integer or out of range ["2-0" "2-0"]]`},
+		{"SET text abc", "+OK"},
+		{"MULTI", "+OK"},
+		{"PUT t 1 one", "+QUEUED"},
+		{"INCR text", "+QUEUED"},
+		{"MPUT t 2 two u 2 zwei", "+QUEUED"},
+		{"EXEC", `["1-0" -ERR value is not an integer or out of range ["2-0" "2-0"]]`},
 	})
 	other := newHostOn(t, h.disk.Clone(), Options{}).dial(t)
 	other.want([][2]string{{"MGET t u text", `["two" "zwei" "abc"]`}, {"SCAN t - +", `["0" [["1-0" "one"] ["2-0" "two"]]]`}})
