@@ -17,6 +17,7 @@ type group struct {
 	cleared  bool   // the number of keys starts from zero in this group
 	err      error
 	undone   bool // the log refused it: its sequences hold nothing
+	events   *events
 }
 
 // committer is the state of the commit goroutine; nothing else touches it.
@@ -106,6 +107,7 @@ func (c *committer) takeAll() []*Batch {
 func (c *committer) begin(g *group) {
 	c.now = max(uint64(max(c.db.options.Now().UnixMilli(), 0)), c.now)
 	g.firstSeq, g.lastSeq = c.nextSeq, c.nextSeq-1
+	g.events = c.db.recent.record(g.firstSeq)
 	c.enc.Begin(c.payload[:0])
 	c.start = c.enc.Mark()
 }
@@ -214,6 +216,9 @@ func (c *committer) put(g *group, op *Op) error {
 	c.row = kv.Row{ID: id, Tags: op.Tags}
 	c.row.SetValue(op.Value)
 	c.writeRow(g, st)
+	if g.events != nil {
+		c.recordPut(g, st, op.Mode)
+	}
 	if op.Mode == IDAuto && !st.lastKnown {
 		// chooseID has found nothing of the key at now or later.
 		st.last, st.filled, st.lastKnown = id, true, true

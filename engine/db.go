@@ -32,6 +32,7 @@ type DB struct {
 	syncer    *syncer
 	wal       *wal.Log
 	pool      *memtable.Pool
+	recent    *recent
 
 	current   atomic.Pointer[version]
 	versionMu sync.Mutex
@@ -89,6 +90,7 @@ func Open(dir string, opt Options) (*DB, error) {
 	db := &DB{
 		options: opt, fs: opt.FS, log: opt.Logger, metrics: opt.Metrics,
 		pool:         memtable.NewPool(opt.MemtableBytes),
+		recent:       newRecent(),
 		flushDone:    make(chan struct{}),
 		flushNudge:   make(chan struct{}, 1),
 		compactNudge: make(chan struct{}, 1),
