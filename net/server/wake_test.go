@@ -29,24 +29,24 @@ func (b *bell) Push() (more, keep bool) {
 	return true, true
 }
 
-// belfry makes sessions that can be rung.
-type belfry struct {
-	echo
-	bells chan *bell
-}
-
-func (f *belfry) Open(c *Conn) Session {
-	b := &bell{echoSession: echoSession{&f.echo, c}}
-	f.bells <- b
-	return b
+// hang lets the server make sessions that can be rung, and returns a channel of
+// them.
+func hang(r *running) <-chan *bell {
+	bells := make(chan *bell, 1)
+	open := func(c *Conn) Session {
+		b := &bell{echoSession: echoSession{r.echo, c}}
+		bells <- b
+		return b
+	}
+	r.echo.opener.Store(&open)
+	return bells
 }
 
 func TestWake(t *testing.T) {
 	transports(t, func(t *testing.T, r *running, dial func() *client) {
-		f := &belfry{bells: make(chan *bell, 1)}
-		r.Server.handler = f
+		bells := hang(r)
 		c := dial()
-		b := <-f.bells
+		b := <-bells
 		ring := func(n int64) {
 			b.rings.Add(n)
 			b.c.Wake()
@@ -91,10 +91,9 @@ func TestWake(t *testing.T) {
 // reply is lost, whatever meets whatever.
 func TestWakeAndInput(t *testing.T) {
 	r := start(t, Options{})
-	f := &belfry{bells: make(chan *bell, 1)}
-	r.Server.handler = f
+	bells := hang(r)
 	c := r.dial()
-	b := <-f.bells
+	b := <-bells
 	const rounds = 20_000
 	done := make(chan struct{})
 	go func() {
@@ -124,10 +123,9 @@ func TestWakeAndInput(t *testing.T) {
 // not go on: its deadline counts from the last byte all the same.
 func TestWakeKeepsDeadlines(t *testing.T) {
 	r := start(t, Options{CommandTimeout: 300 * time.Millisecond})
-	f := &belfry{bells: make(chan *bell, 1)}
-	r.Server.handler = f
+	bells := hang(r)
 	c := r.dial()
-	b := <-f.bells
+	b := <-bells
 	c.send("*1\r\n$4\r\nPI")
 	stop := make(chan struct{})
 	defer close(stop)
@@ -148,10 +146,9 @@ func TestWakeKeepsDeadlines(t *testing.T) {
 
 func TestPanicInPush(t *testing.T) {
 	r := start(t, Options{})
-	f := &belfry{bells: make(chan *bell, 1)}
-	r.Server.handler = f
+	bells := hang(r)
 	c := r.dial()
-	b := <-f.bells
+	b := <-bells
 	b.broken.Store(true)
 	b.rings.Store(1)
 	b.c.Wake()
