@@ -43,6 +43,9 @@ type TailOptions struct {
 	// delivered, or false for none of them. It reads the snapshot at which the tail
 	// begins. nil: none.
 	Start func(snap *Snapshot, key []byte) (from kv.ID, some bool, err error)
+	// Wake, if not nil, is called instead of a send on Woken: on another goroutine,
+	// and it must not block.
+	Wake func()
 }
 
 // maxTailKeys is how many keys a tail of a pattern keeps its place in.
@@ -64,7 +67,7 @@ const (
 // until it does; see LaggedError for the one thing that it can miss then. It belongs
 // to one goroutine and must be closed.
 type Tail struct {
-	db     *DB
+	db     *DB // nil after Close
 	opt    TailOptions
 	one    []byte // the only key, or nil
 	slot   uint32 // of one
@@ -188,6 +191,10 @@ func (t *Tail) Close() {
 
 // wake ends a wait; any goroutine.
 func (t *Tail) wake() {
+	if t.opt.Wake != nil {
+		t.opt.Wake()
+		return
+	}
 	select {
 	case t.woken <- struct{}{}:
 	default:

@@ -33,6 +33,10 @@ type Handler struct {
 	saving   atomic.Bool  // a BGSAVE runs
 	// pendingBytes is what transactions that wait for their EXEC hold, and watches.
 	pendingBytes atomic.Int64
+	broker       *broker
+	mailBytes    atomic.Int64   // what waits for subscribers
+	monitors     atomic.Int64   // clients under MONITOR
+	blocked      atomic.Int64   // clients that wait in a BLOCK
 	saves        sync.WaitGroup // the goroutine of BGSAVE; Close waits for it
 
 	mu       sync.Mutex
@@ -54,6 +58,7 @@ func New(opt Options) (*Handler, error) {
 		runID:    newRunID(),
 		started:  opt.Now(),
 		sessions: map[uint64]*session{},
+		broker:   newBroker(),
 	}
 	h.metrics = metrics.NewCommands(h.table.fullNames(), "put", "get")
 	h.params = mergeParameters(h.parameters(), opt.Parameters)

@@ -105,7 +105,7 @@ func (s *session) infoClients(t *infoText) {
 	if p := s.h.parameter([]byte("maxclients")); p != nil {
 		t.line("maxclients", p.Value())
 	}
-	t.line("blocked_clients", 0)
+	t.line("blocked_clients", s.h.blocked.Load())
 }
 
 func (s *session) infoMemory(t *infoText) {

@@ -53,6 +53,8 @@ type rangeQuery struct {
 	count    uint64 // if limited; at least 1
 	offset   uint64
 	tags     kv.TagSet
+	blocks   bool
+	block    time.Duration // if blocks; 0: for ever
 }
 
 // scan tells the two grammars apart.
@@ -73,6 +75,9 @@ func (s *session) scanRange(args [][]byte) error {
 	q, err := s.parseRange(args)
 	if err != nil {
 		return err
+	}
+	if q.blocks {
+		return s.scanBlock(&q)
 	}
 	return s.readWindow(&q.window, func(snap *engine.Snapshot, from, to kv.ID) error {
 		r := recordStream{s: s, q: &q, snap: snap, opt: engine.ScanOptions{
@@ -121,6 +126,12 @@ func (s *session) parseRange(args [][]byte) (rangeQuery, error) {
 			i++
 			q.limited = true
 			if q.count, err = parseCount(args[i]); err != nil {
+				return q, err
+			}
+		case equalFold(args[i], "block") && value:
+			i++
+			q.blocks = true
+			if q.block, err = parseBlock(args[i]); err != nil {
 				return q, err
 			}
 		case equalFold(args[i], "offset") && value:

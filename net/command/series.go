@@ -30,12 +30,12 @@ func seriesCommands() []spec {
 		},
 		{
 			name: "scan", arity: -2, flags: flagReadonly, group: "series", since: "0.1.0",
-			syntax:  "key from to [REV] [COUNT n] [OFFSET n] [TAG tag]... [WITHTAGS] | cursor [MATCH pattern] [COUNT n] [TYPE type]",
+			syntax:  "key from to [REV] [COUNT n] [OFFSET n] [TAG tag]... [WITHTAGS] [BLOCK ms] | cursor [MATCH pattern] [COUNT n] [TYPE type]",
 			summary: "The records of a time range in order; or, with a cursor, the keys page by page.", run: (*session).scan,
 		},
 		{
 			name: "tscan", arity: -4, flags: flagReadonly, keys: one, group: "series", since: "0.1.0",
-			syntax:  "key from to [REV] [COUNT n] [OFFSET n] [TAG tag]... [WITHTAGS]",
+			syntax:  "key from to [REV] [COUNT n] [OFFSET n] [TAG tag]... [WITHTAGS] [BLOCK ms]",
 			summary: "The records of a time range in order.", run: (*session).scanRange,
 		},
 		{

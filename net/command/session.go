@@ -27,19 +27,24 @@ type session struct {
 	multi   *transaction     // between MULTI and EXEC
 	watched *watches         // by WATCH
 	at      *engine.Snapshot // what a read inside EXEC reads, else nil
+	listens *subscriptions   // nil: to nothing
+	mail    mailbox
 
 	sp    *spec // the present command
 	*work       // only during Serve
 	tally tally
 
-	calls    atomic.Uint64
-	pending  atomic.Int64         // 1 + commands in the transaction; 0: there is none
-	last     atomic.Pointer[spec] // the last command
-	protocol atomic.Int32
-	mu       sync.Mutex
-	name     string
-	library  string
-	version  string
+	calls   atomic.Uint64
+	pending atomic.Int64 // 1 + commands in the transaction; 0: there is none
+
+	listening atomic.Int64         // subscriptions
+	last      atomic.Pointer[spec] // the last command
+	protocol  atomic.Int32
+	mu        sync.Mutex
+	name      string
+	library   string
+	version   string
+	unblock   func(cause error) // ends the wait of a BLOCK; nil: there is none
 }
 
 // tally counts the calls of one command in a row, so that a pipeline touches the
@@ -73,6 +78,8 @@ func (s *session) Serve(cmds []resp.Command) bool {
 // Close implements server.Session.
 func (s *session) Close() {
 	s.dropTransaction()
+	s.dropSubscriptions()
+	s.mail.close(s)
 	s.h.forget(s)
 }
 
@@ -106,6 +113,9 @@ func (s *session) execute(args [][]byte) {
 		return
 	}
 	s.sp = sp
+	if s.h.monitors.Load() > 0 {
+		s.show(sp, args)
+	}
 	if s.last.Load() != sp {
 		s.last.Store(sp)
 	}
@@ -157,6 +167,9 @@ func (s *session) admit(args [][]byte) (*spec, error) {
 	}
 	if s.db == nil && sp.flags&flagLoading == 0 {
 		return sp, errLoading
+	}
+	if s.listens.count() > 0 && s.out.Protocol() == 2 && sp.flags&flagSubscriber == 0 {
+		return sp, errSubscriber(sp.full)
 	}
 	return sp, nil
 }

@@ -25,6 +25,9 @@ const (
 	// not made part of the transaction.
 	flagNow
 	flagNoMulti // may not be part of a transaction
+	// flagSubscriber is no flag of Redis: the command may run while a connection with
+	// RESP2 listens to channels.
+	flagSubscriber
 )
 
 // flagNames are in the order of the bits.
@@ -93,7 +96,7 @@ func newTable() *table {
 	t := &table{byName: map[string]*spec{}}
 	for _, family := range [][]spec{
 		connectionCommands(), clientCommands(), seriesCommands(), stringCommands(), keyCommands(),
-		serverCommands(), configCommands(), observeCommands(), commandCommands(), transactionCommands(),
+		serverCommands(), configCommands(), observeCommands(), commandCommands(), transactionCommands(), pubsubCommands(), monitorCommands(),
 	} {
 		for i := range family {
 			t.add(&family[i])
