@@ -54,7 +54,8 @@ func TestSubscribeTail(t *testing.T) {
 
 	// Between messages PING is answered, and other commands are refused with RESP2.
 	news.want([][2]string{
-		{"PING", `["pong" ""]`}, {"PING x", `["pong" "x"]`},
+		{"PING", `["pong" ""]`},
+		{"PING x", `["pong" "x"]`},
 		{"GET a", "-ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"},
 		{"UNSUBSCRIBE tail:orders", `["unsubscribe" "tail:orders" :1]`},
 		{"UNSUBSCRIBE", `["unsubscribe" "tail:a@b" :0]`},
@@ -76,8 +77,15 @@ func TestTailTransaction(t *testing.T) {
 	c.send(split("PSUBSCRIBE tail:t:*"))
 	c.expect(`["psubscribe" "tail:t:*" :1]`)
 	p.want([][2]string{
-		{"MULTI", "+OK"}, {"PUT t:1 1 a", "+QUEUED"}, {"PUT t:2 1 b", "+QUEUED"}, {"EXEC", `["1-0" "1-0"]`},
-		{"WATCH t:1", "+OK"}, {"PUT t:1 2 c", `"2-0"`}, {"MULTI", "+OK"}, {"PUT t:1 3 never", "+QUEUED"}, {"EXEC", "nil"},
+		{"MULTI", "+OK"},
+		{"PUT t:1 1 a", "+QUEUED"},
+		{"PUT t:2 1 b", "+QUEUED"},
+		{"EXEC", `["1-0" "1-0"]`},
+		{"WATCH t:1", "+OK"},
+		{"PUT t:1 2 c", `"2-0"`},
+		{"MULTI", "+OK"},
+		{"PUT t:1 3 never", "+QUEUED"},
+		{"EXEC", "nil"},
 		{"MPUT t:1 4 d t:2 x bad", "-ERR Invalid stream ID specified as stream command argument"},
 		{"PUT t:1 9 value XX", "nil"},
 		{"PUT t:1 5 e AFTER 1", "-CONFLICT last=2-0"},
@@ -96,9 +104,13 @@ func TestPubSub(t *testing.T) {
 	b.send(split("SUBSCRIBE news"))
 	b.reply()
 	p.want([][2]string{
-		{"PUBLISH news hello", ":3"}, {"PUBLISH other x", ":0"}, {"PUBLISH sport goal", ":1"},
-		{"PUBSUB CHANNELS", `["news" "sport"]`}, {"PUBSUB CHANNELS s*", `["sport"]`},
-		{"PUBSUB NUMSUB news none", `["news" :2 "none" :0]`}, {"PUBSUB NUMPAT", ":1"},
+		{"PUBLISH news hello", ":3"},
+		{"PUBLISH other x", ":0"},
+		{"PUBLISH sport goal", ":1"},
+		{"PUBSUB CHANNELS", `["news" "sport"]`},
+		{"PUBSUB CHANNELS s*", `["sport"]`},
+		{"PUBSUB NUMSUB news none", `["news" :2 "none" :0]`},
+		{"PUBSUB NUMPAT", ":1"},
 	})
 	a.expect(`["message" "news" "hello"]`, `["pmessage" "n*" "news" "hello"]`, `["message" "sport" "goal"]`)
 	if r := b.reply(); r.Kind != resp.KindPush || len(r.Elems) != 3 || string(r.Elems[2].Text) != "hello" {
@@ -182,7 +194,9 @@ func TestScanBlock(t *testing.T) {
 		{"SCAN k - + BLOCK -1", "-ERR timeout is negative"},
 		{"SCAN k - + BLOCK x", "-ERR timeout is not an integer or out of range"},
 		{"SCAN k - + COUNT 1 BLOCK 0", `["(5-0" [["5-0" "five"]]]`},
-		{"MULTI", "+OK"}, {"SCAN k ($ + BLOCK 0", "+QUEUED"}, {"EXEC", `[["5-1" []]]`},
+		{"MULTI", "+OK"},
+		{"SCAN k ($ + BLOCK 0", "+QUEUED"},
+		{"EXEC", `[["5-1" []]]`},
 	})
 	blocked := func() {
 		t.Helper()
