@@ -93,8 +93,11 @@ func (it *iterator) nextEntry() error {
 		return fmt.Errorf("%w: key at %d", errIndex, it.off)
 	}
 	it.key = append(it.key[:raw.shared], raw.rest...)
+	if err := it.entry.parse(raw.body, it.r.footer.minTime, it.r.footer.index.offset); err != nil {
+		return err
+	}
 	it.off = off
-	return it.entry.parse(raw.body, it.r.footer.minTime, it.r.footer.index.offset)
+	return nil
 }
 
 // Rows opens the rows of the current series.

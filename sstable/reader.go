@@ -47,7 +47,10 @@ type Reader struct {
 // footer, properties, top index, tag sets and filter. ErrVersion for a newer
 // format. A damaged filter is no error: see FilterDamaged.
 func Open(fs disk.FS, want Expect, opt ReaderOptions) (*Reader, error) {
-	name := disk.TableName(want.FileID)
+	return openNamed(fs, disk.TableName(want.FileID), want, opt)
+}
+
+func openNamed(fs disk.FS, name string, want Expect, opt ReaderOptions) (*Reader, error) {
 	file, err := fs.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("open table: %w", err)
