@@ -12,8 +12,8 @@ import (
 
 // BlockInfo describes one block of a table, for people.
 type BlockInfo struct {
-	Offset            int64 // in the file, bytes
-	Length            int   // bytes, header and padding included
+	Offset            int64  // in the file, bytes
+	Length            int    // bytes, header and padding included
 	Kind              string // "numeric", "packed raw" ...; with an error also "index" (a page), "block list" or empty
 	Rows              int
 	Series            int
