@@ -44,22 +44,8 @@ func constantRows(n int) *kv.Rows {
 	return jittered(n, func(int, *rand.Rand) (int64, uint8) { return 215, 1 })
 }
 
-// TestBytesPerSample holds the design's sizes.
-func TestBytesPerSample(t *testing.T) {
-	const n = 20 * maxBlockRows
-	for _, c := range []struct {
-		name string
-		rows *kv.Rows
-		most float64
-	}{{"counter", counterRows(n), 1.85}, {"gauge", gaugeRows(n), 1.40}, {"constant", constantRows(n), 0.56}} {
-		d := newDisk()
-		p := buildRows(t, d, c.rows, 1)
-		got := float64(p.Size) / n
-		t.Logf("%s: %.3f bytes/sample", c.name, got)
-		if got > c.most {
-			t.Errorf("%s: %.3f bytes/sample, want at most %.2f", c.name, got, c.most)
-		}
-	}
+// TestBytesPerShortSeries: what series too short for a block of their own cost.
+func TestBytesPerShortSeries(t *testing.T) {
 	const keys = 20_000
 	d := newDisk()
 	p := buildRows(t, d, gaugeRows(20), keys)
