@@ -1,8 +1,11 @@
 package sstable
 
 import (
+	"slices"
 	"sync"
 	"testing"
+
+	"github.com/bits-and-blooms/bloom/v3"
 
 	"tskv/disk/disktest"
 	"tskv/kv"
@@ -133,5 +136,21 @@ func TestFilter(t *testing.T) {
 		if wrong > 400 {
 			t.Errorf("%d false positives in 20000", wrong)
 		}
+	}
+}
+
+// TestKeyHash: the hash is that of the library that adds the keys.
+func TestKeyHash(t *testing.T) {
+	rng := seeded(t)
+	for n := range 300 {
+		key := randomBytes(rng, n)
+		want, got := bloom.Locations(key, filterHashes), KeyHash(key)
+		if !slices.Equal(got.locations[:], want) {
+			t.Fatalf("%q: %x, want %x", key, got.locations, want)
+		}
+	}
+	key := []byte("series:00012345")
+	if n := testing.AllocsPerRun(100, func() { _ = KeyHash(key) }); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }

@@ -93,7 +93,11 @@ func (it *iterator) nextEntry() error {
 		return fmt.Errorf("%w: key at %d", errIndex, it.off)
 	}
 	it.key = append(it.key[:raw.shared], raw.rest...)
-	if err := it.entry.parse(raw.body, it.r.footer.minTime, it.r.footer.index.offset); err != nil {
+	prev := &it.entry
+	if first {
+		prev = nil
+	}
+	if err := it.entry.parse(raw.body, it.r.footer.minTime, it.r.footer.index.offset, prev); err != nil {
 		return err
 	}
 	it.off = off

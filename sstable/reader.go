@@ -287,15 +287,6 @@ func (r *Reader) find(key []byte, e *entry, scratch *[]byte) (bool, error) {
 	if mapped && check {
 		r.verified[i>>6].Or(bit)
 	}
-	body, err := p.find(key)
-	if err != nil {
-		return false, r.corrupt(at, err)
-	}
-	if body == nil {
-		return false, nil
-	}
-	if err := e.parse(body, r.footer.minTime, r.footer.index.offset); err != nil {
-		return false, r.corrupt(at, err)
-	}
-	return true, nil
+	found, err := p.find(key, r.footer.minTime, r.footer.index.offset, e)
+	return found, r.corrupt(at, err)
 }
