@@ -65,12 +65,16 @@ func (q *query) newest(r *Reader, key []byte, at kv.ID, row *kv.Row, buf []byte)
 	if err != nil {
 		return false, buf, err
 	}
-	data, _, err := r.view(where, &q.block)
+	data, mapped, err := r.view(where, &q.block)
 	if err != nil {
 		return false, buf, err
 	}
+	q.reader.trusted = mapped && r.checked.has(where)
 	q.reader.cached = r.cached(where)
 	buf, err = q.read(r, data, at, row, buf)
+	if mapped && err == nil && !q.reader.trusted {
+		r.checked.set(where)
+	}
 	return err == nil, buf, r.corrupt(where, err)
 }
 

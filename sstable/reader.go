@@ -37,6 +37,7 @@ type Reader struct {
 	filter  *bloom.BloomFilter // nil if damaged
 
 	resident residency
+	checked  checkedBlocks
 	verified []atomic.Uint64 // index pages whose mapped bytes had the right checksum
 
 	cache   *Cache
@@ -81,6 +82,7 @@ func (r *Reader) open(want Expect, opt ReaderOptions) error {
 		return err
 	}
 	r.resident = newResidency(size)
+	r.checked = newCheckedBlocks(size)
 	if !opt.NoMmap {
 		if r.mapping, err = r.file.Map(size); err != nil {
 			return fmt.Errorf("map table %s: %w", r.name, err)
@@ -244,10 +246,12 @@ func (r *Reader) MayContain(h *Hash) bool {
 	return maybe
 }
 
-// ForgetResidency makes the next read of every part of the file a pread. The
+// ForgetResidency makes the next read of every part of the file a pread, and its
+// checksum checked. The
 // engine calls it every minute, since the kernel may have dropped pages.
 func (r *Reader) ForgetResidency() {
 	r.resident.forget()
+	r.checked.forget()
 	for i := range r.verified {
 		r.verified[i].Store(0)
 	}
