@@ -14,6 +14,7 @@ type query struct {
 	page   []byte
 	list   []byte
 	block  []byte
+	word   [8]byte
 }
 
 // find looks a series up under Guard.
