@@ -56,4 +56,10 @@ func (db *DB) measure() {
 	s := db.Stats()
 	db.metrics.MemtableBytes.Set(s.MemtableBytes)
 	db.metrics.WALSegments.Set(int64(s.LastSegment - s.FirstSegment + 1))
+	cache := db.cache.Stats()
+	db.metrics.CacheHits.Add(cache.Hits - db.cacheSeen.Hits)
+	db.metrics.CacheMisses.Add(cache.Misses - db.cacheSeen.Misses)
+	db.metrics.CacheBytes.Set(cache.Bytes)
+	db.metrics.MappedBytes.Set(db.maps.Used())
+	db.cacheSeen = cache
 }

@@ -18,6 +18,7 @@ type memSeries = *memtable.Series
 // memory is one memtable of a version.
 type memory struct {
 	*memtable.Table
+	number       uint64 // from 1; no other memtable of the process has it
 	firstSegment uint64 // the log holds this memtable's writes from here on
 	// frozenAt is the last sequence of a memtable that takes no more writes, zero
 	// while it is the active one.

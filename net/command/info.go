@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strconv"
 	"slices"
 	"strings"
 	"syscall"
@@ -118,8 +119,12 @@ func (s *session) infoMemory(t *infoText) {
 	t.line("used_memory_rss_human", humanBytes(rss))
 	t.line("used_memory_memtables", s.h.opt.Engine.MemtableBytes.Value())
 	t.line("mem_clients_normal", s.h.opt.Net().InputBytes)
-	t.line("maxmemory", 0)
-	t.line("maxmemory_human", "0B")
+	var budget uint64
+	if p := s.h.parameter([]byte("maxmemory")); p != nil {
+		budget, _ = strconv.ParseUint(p.Value(), 10, 64)
+	}
+	t.line("maxmemory", budget)
+	t.line("maxmemory_human", humanBytes(budget))
 	t.line("maxmemory_policy", "noeviction")
 	t.line("mem_fragmentation_ratio", fmt.Sprintf("%.2f", float64(rss)/float64(max(m.HeapAlloc, 1))))
 	t.line("mem_allocator", "go")
