@@ -237,6 +237,8 @@ func (s *session) infoStorage(t *infoText) {
 		t.line("memtable_bytes", st.MemtableBytes)
 		t.line("memtable_rows", st.MemtableRows)
 		t.line("frozen_memtables", st.FrozenMemtables)
+		t.line("warm_memtables", st.WarmMemtables)
+		t.line("warm_memtable_bytes", st.WarmBytes)
 		t.line("files", st.Files)
 		t.line("file_bytes", st.FileBytes)
 		t.line("file_rows", st.FileRows)
