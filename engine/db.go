@@ -263,6 +263,7 @@ func (db *DB) watch() {
 	defer forget.Stop()
 	for {
 		db.checkDisk()
+		db.checkAge()
 		db.measure()
 		select {
 		case <-tick.C:

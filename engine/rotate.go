@@ -43,7 +43,7 @@ func (c *committer) makeRoom() bool {
 }
 
 func (c *committer) mustFreeze() bool {
-	return len(c.freezeNow) > 0 || c.mem.Full() || !c.mem.Fits(c.nextSeq+2*queueOps)
+	return len(c.freezeNow) > 0 || c.mem.Full() || c.mem.aged.Load() || !c.mem.Fits(c.nextSeq+2*queueOps)
 }
 
 func (c *committer) answerFreeze(err error) {

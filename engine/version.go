@@ -24,6 +24,10 @@ type memory struct {
 	// while it is the active one.
 	frozenAt atomic.Uint64
 	keys     uint64 // number of keys when it was frozen
+	// filledAt is when something was first seen in it, in nanoseconds since 1970;
+	// aged asks for the memtable to be frozen.
+	filledAt atomic.Int64
+	aged     atomic.Bool
 	// files are those of its flush; set under db.versionMu before the version in
 	// which it is warm.
 	files []uint64
