@@ -7,7 +7,7 @@ import (
 
 const (
 	checkedBytes    = 16 << 10 // of the file for each slot
-	maxCheckedSlots = 4096     // 32 KiB of memory
+	maxCheckedSlots = 512      // 4 KiB of memory
 )
 
 // checkedBlocks remembers blocks whose bytes in the map had the right checksum

@@ -14,6 +14,7 @@ type query struct {
 	page   []byte
 	list   []byte
 	block  []byte
+	word   [8]byte
 }
 
 // find looks a series up under Guard.
@@ -113,7 +114,7 @@ func (q *query) blockFor(r *Reader, at kv.ID) (place, error) {
 // read finds and decodes the row in its block.
 func (q *query) read(r *Reader, data []byte, at kv.ID, row *kv.Row, buf []byte) ([]byte, error) {
 	d := &q.reader
-	if err := d.open(data, r.seed, r.tagSets, &r.decompressor); err != nil {
+	if err := d.open(data, r.seed, r.tagSets, r.decompressor); err != nil {
 		return buf, err
 	}
 	w, err := d.windowOf(&q.entry, &q.ref)
@@ -124,7 +125,7 @@ func (q *query) read(r *Reader, data []byte, at kv.ID, row *kv.Row, buf []byte) 
 	if err != nil {
 		return buf, err
 	}
-	if err := d.openValue(&r.decompressor); err != nil {
+	if err := d.openValue(r.decompressor); err != nil {
 		return buf, err
 	}
 	return d.row(i, &w, row, buf)
