@@ -103,7 +103,7 @@ import "tskv/disk"
 //	 24 index, 40 top index, 56 tag sets, 72 filter, 88 properties: { offset u64, length u64 }
 //	104 minTime u64   112 maxTime u64   120 magic "TSKVEND1"
 const (
-	formatVersion = 1
+	formatVersion = 2
 
 	headerSize  = 64
 	headerMagic = "TSKVSST1"
@@ -168,15 +168,17 @@ const (
 )
 
 const (
-	encConst      = 0
-	encConstDelta = 1
-	encFor        = 2
-	encDeltaFor   = 3
-	encLinearFor  = 4
-	encRaw64      = 5
-	encBytes      = 16
-	encS2         = 17
-	encZstd       = 18
+	encConst        = 0
+	encConstDelta   = 1
+	encFor          = 2
+	encDeltaFor     = 3
+	encLinearFor    = 4
+	encRaw64        = 5
+	encForZstd      = 6
+	encDeltaForZstd = 7
+	encBytes        = 16
+	encS2           = 17
+	encZstd         = 18
 )
 
 const (

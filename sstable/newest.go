@@ -14,6 +14,7 @@ type query struct {
 	page   []byte
 	list   []byte
 	block  []byte
+	word   [8]byte
 }
 
 // find looks a series up under Guard.
@@ -49,6 +50,7 @@ func (r *Reader) Newest(key []byte, at kv.ID, row *kv.Row, buf []byte) (found bo
 func (q *query) release() {
 	d := &q.reader
 	d.b.data, d.payload, d.exceptions.data, d.ownSets = nil, nil, nil, nil
+	d.cached = cachedBlock{}
 	if cap(q.block)+cap(d.unpacked) > 1<<20 {
 		q.block, d.unpacked = nil, nil
 	}
@@ -64,11 +66,16 @@ func (q *query) newest(r *Reader, key []byte, at kv.ID, row *kv.Row, buf []byte)
 	if err != nil {
 		return false, buf, err
 	}
-	data, _, err := r.view(where, &q.block)
+	data, mapped, err := r.view(where, &q.block)
 	if err != nil {
 		return false, buf, err
 	}
+	q.reader.trusted = mapped && r.checked.has(where)
+	q.reader.cached = r.cached(where)
 	buf, err = q.read(r, data, at, row, buf)
+	if mapped && err == nil && !q.reader.trusted {
+		r.checked.set(where)
+	}
 	return err == nil, buf, r.corrupt(where, err)
 }
 
@@ -107,7 +114,7 @@ func (q *query) blockFor(r *Reader, at kv.ID) (place, error) {
 // read finds and decodes the row in its block.
 func (q *query) read(r *Reader, data []byte, at kv.ID, row *kv.Row, buf []byte) ([]byte, error) {
 	d := &q.reader
-	if err := d.open(data, r.seed, r.tagSets); err != nil {
+	if err := d.open(data, r.seed, r.tagSets, r.decompressor); err != nil {
 		return buf, err
 	}
 	w, err := d.windowOf(&q.entry, &q.ref)
@@ -118,7 +125,7 @@ func (q *query) read(r *Reader, data []byte, at kv.ID, row *kv.Row, buf []byte) 
 	if err != nil {
 		return buf, err
 	}
-	if err := d.openValue(&r.decompressor); err != nil {
+	if err := d.openValue(r.decompressor); err != nil {
 		return buf, err
 	}
 	return d.row(i, &w, row, buf)
