@@ -32,6 +32,7 @@ type Engine struct {
 	BloomNegatives      Counter
 	BloomFalsePositives Counter
 	CorruptReads        Counter // reads answered with a corruption error
+	BlocksDecoded       Counter // blocks of table files opened by reads and merges
 
 	Files           Gauge
 	FileBytes       Gauge
@@ -85,6 +86,7 @@ func (e *Engine) nameMerges() {
 	s.counter("bloom_negatives_total", "Filter checks that ruled a file out.", &e.BloomNegatives)
 	s.counter("bloom_false_positives_total", "Filter checks that let a file through in vain.", &e.BloomFalsePositives)
 	s.counter("corrupt_reads_total", "Reads that met a damaged block or file.", &e.CorruptReads)
+	s.counter("blocks_decoded_total", "Blocks of table files opened, by reads and merges.", &e.BlocksDecoded)
 }
 
 func (e *Engine) nameGauges() {

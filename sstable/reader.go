@@ -16,6 +16,9 @@ import (
 // ReaderOptions say how a table is read.
 type ReaderOptions struct {
 	NoMmap bool // pread everywhere
+	// Blocks counts the blocks that are opened, by reads and merges alike; may be
+	// nil. Any goroutine calls it.
+	Blocks interface{ Inc() }
 }
 
 // Reader reads one finished table. All methods but Close may be called from any
@@ -26,8 +29,9 @@ type Reader struct {
 	file    disk.File
 	size    int64
 	seed    uint32
-	mapping disk.Mapping // nil with NoMmap
-	bytes   []byte       // of the mapping; nil with NoMmap
+	blocks  interface{ Inc() } // nil: not counted
+	mapping disk.Mapping       // nil with NoMmap
+	bytes   []byte             // of the mapping; nil with NoMmap
 
 	props   Properties
 	footer  footer
@@ -52,7 +56,7 @@ func Open(fs disk.FS, want Expect, opt ReaderOptions) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open table: %w", err)
 	}
-	r := &Reader{name: name, file: file, seed: seed(want.FileID)}
+	r := &Reader{name: name, file: file, seed: seed(want.FileID), blocks: opt.Blocks}
 	r.queries.New = func() any { return new(query) }
 	r.states.New = func() any { return new(sourceState) }
 	if err := r.open(want, opt); err != nil {
@@ -242,6 +246,13 @@ func (r *Reader) ForgetResidency() {
 	r.resident.forget()
 	for i := range r.verified {
 		r.verified[i].Store(0)
+	}
+}
+
+// opened counts a block.
+func (r *Reader) opened() {
+	if r.blocks != nil {
+		r.blocks.Inc()
 	}
 }
 

@@ -12,17 +12,18 @@ const batchRows = 1024
 
 // sourceState is what a source works with; it is recycled.
 type sourceState struct {
-	r      *Reader
-	rg     kv.Range
-	entry  entry
-	need   uint64 // tag bits that a block must have
-	cursor blockCursor
-	ahead  *readAhead // nil: through map and pread
-	reader blockReader
-	buf    []byte
-	window window // rows of the open block that are still to come
-	out    batch
-	ids    batch // scratch of clip
+	r       *Reader
+	rg      kv.Range
+	entry   entry
+	need    uint64 // tag bits that a block must have
+	keyTags bool   // with KeysOnly: tags all the same
+	cursor  blockCursor
+	ahead   *readAhead // nil: through map and pread
+	reader  blockReader
+	buf     []byte
+	window  window // rows of the open block that are still to come
+	out     batch
+	ids     batch // scratch of clip
 }
 
 // source is the handle that callers have; after Close it lets go of its state.
@@ -57,7 +58,7 @@ func (r *Reader) SourceTagged(key []byte, rg kv.Range, tags kv.TagSet) (kv.Sourc
 // openSource makes a source over the series of an entry.
 func (r *Reader) openSource(e *entry, rg kv.Range, need uint64, ahead *readAhead) (*source, error) {
 	s := r.states.Get().(*sourceState)
-	s.r, s.rg, s.entry, s.need, s.ahead, s.window = r, rg, *e, need, ahead, window{}
+	s.r, s.rg, s.entry, s.need, s.ahead, s.window, s.keyTags = r, rg, *e, need, ahead, window{}, false
 	if err := s.cursor.start(r, e, &rg, ahead != nil); err != nil {
 		r.states.Put(s)
 		return nil, err
@@ -124,6 +125,7 @@ func (s *sourceState) nextBlock() (bool, error) {
 }
 
 func (s *sourceState) openBlock(ref *blockRef) error {
+	s.r.opened()
 	d := &s.reader
 	if err := d.open(s.buf, s.r.seed, s.r.tagSets); err != nil {
 		return err
@@ -172,6 +174,11 @@ func (s *sourceState) decodeNext() error {
 	}
 	if err := s.reader.decode(&s.out, &w, s.rg.KeysOnly); err != nil {
 		return err
+	}
+	if s.keyTags && s.rg.KeysOnly {
+		if err := s.reader.decodeTags(&s.out, &w); err != nil {
+			return err
+		}
 	}
 	if s.rg.Reverse {
 		s.out.rows.Reverse()
