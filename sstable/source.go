@@ -114,14 +114,19 @@ func (s *sourceState) nextBlock() (bool, error) {
 			break
 		}
 	}
-	var err error
-	if s.buf, err = s.ahead.fetch(s.r, ref.place, s.buf); err != nil {
+	if err := s.loadBlock(&ref); err != nil {
 		return false, err
 	}
-	if err := s.openBlock(&ref); err != nil {
-		return false, s.r.corrupt(ref.place, err)
-	}
 	return true, nil
+}
+
+// loadBlock reads and opens a block.
+func (s *sourceState) loadBlock(ref *blockRef) error {
+	var err error
+	if s.buf, err = s.ahead.fetch(s.r, ref.place, s.buf); err != nil {
+		return err
+	}
+	return s.r.corrupt(ref.place, s.openBlock(ref))
 }
 
 func (s *sourceState) openBlock(ref *blockRef) error {

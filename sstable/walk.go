@@ -264,12 +264,8 @@ func (w *Walk) lookBlock() (bool, error) {
 // deletes.
 func (w *Walk) enterBlock() error {
 	ref := &w.ref
-	var err error
-	if w.buf, err = w.r.fetch(ref.place, w.buf); err != nil {
+	if err := w.loadBlock(ref); err != nil {
 		return err
-	}
-	if err := w.openBlock(ref); err != nil {
-		return w.r.corrupt(ref.place, err)
 	}
 	if w.window.len() == 0 {
 		w.level = walkRows
