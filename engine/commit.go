@@ -278,11 +278,15 @@ func (c *committer) writeCatalog(g *group, st *keyState) {
 
 // writeRow writes c.row into the group and the memtable.
 func (c *committer) writeRow(g *group, st *keyState) {
-	if st.mem != c.mem {
-		st.mem, st.series = c.mem, c.mem.Series(st.data)
+	var series memSeries
+	if st.memory == c.mem.number {
+		series = c.mem.Numbered(st.series)
+	} else {
+		series = c.mem.Series(st.data)
+		st.memory, st.series = c.mem.number, series.Number()
 	}
 	c.enc.Put(&st.ref, st.data, &c.row)
-	c.mem.Add(st.series, c.take(g), &c.row)
+	c.mem.Add(series, c.take(g), &c.row)
 }
 
 func (c *committer) writeTombstone(g *group, t kv.Tombstone) {

@@ -31,6 +31,7 @@ type blockReader struct {
 	runs        []uint64 // rows of each run, after openRuns
 	exceptions  exceptions
 	valuesReady bool
+	cached      cachedBlock
 }
 
 // open verifies a block and opens its IDs.
@@ -124,12 +125,9 @@ func (d *blockReader) openPayload(z *decompressor) error {
 	if total == 0 && p == nil {
 		return nil
 	}
-	payload, err := z.unpack(d.unpacked, p, encoding, int(total))
+	payload, err := d.unpackPayload(z, p, encoding, int(total))
 	if err != nil {
 		return err
-	}
-	if encoding != encBytes {
-		d.unpacked = payload
 	}
 	d.payload = payload
 	return nil

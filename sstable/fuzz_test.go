@@ -125,7 +125,7 @@ func FuzzIndex(f *testing.F) {
 		_ = parseProperties(data, &props)
 		var foot footer
 		_ = foot.parse(data, 0, 1000)
-		_, _ = parseFilter(data, 0)
+		_, _ = parseFilter(data[max(0, len(data)-filterTrailer):], len(data), 0)
 	})
 }
 

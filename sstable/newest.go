@@ -14,6 +14,7 @@ type query struct {
 	page   []byte
 	list   []byte
 	block  []byte
+	word   [8]byte
 }
 
 // find looks a series up under Guard.
@@ -49,6 +50,7 @@ func (r *Reader) Newest(key []byte, at kv.ID, row *kv.Row, buf []byte) (found bo
 func (q *query) release() {
 	d := &q.reader
 	d.b.data, d.payload, d.exceptions.data, d.ownSets = nil, nil, nil, nil
+	d.cached = cachedBlock{}
 	if cap(q.block)+cap(d.unpacked) > 1<<20 {
 		q.block, d.unpacked = nil, nil
 	}
@@ -68,6 +70,7 @@ func (q *query) newest(r *Reader, key []byte, at kv.ID, row *kv.Row, buf []byte)
 	if err != nil {
 		return false, buf, err
 	}
+	q.reader.cached = r.cached(where)
 	buf, err = q.read(r, data, at, row, buf)
 	return err == nil, buf, r.corrupt(where, err)
 }

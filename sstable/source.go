@@ -22,8 +22,10 @@ type sourceState struct {
 	reader  blockReader
 	buf     []byte
 	window  window // rows of the open block that are still to come
-	out     batch
-	ids     batch // scratch of clip
+	// unpacked is the bytes of payloads so far.
+	unpacked int64
+	out      batch
+	ids      batch // scratch of clip
 }
 
 // source is the handle that callers have; after Close it lets go of its state.
@@ -55,10 +57,18 @@ func (r *Reader) SourceTagged(key []byte, rg kv.Range, tags kv.TagSet) (kv.Sourc
 	return s, nil
 }
 
+// state returns recycled memory for a read of the series of an entry.
+func (r *Reader) state(e *entry, rg kv.Range) *sourceState {
+	s := r.states.Get().(*sourceState)
+	s.r, s.rg, s.entry, s.window = r, rg, *e, window{}
+	s.need, s.ahead, s.keyTags, s.unpacked = 0, nil, false, 0
+	return s
+}
+
 // openSource makes a source over the series of an entry.
 func (r *Reader) openSource(e *entry, rg kv.Range, need uint64, ahead *readAhead) (*source, error) {
-	s := r.states.Get().(*sourceState)
-	s.r, s.rg, s.entry, s.need, s.ahead, s.window, s.keyTags = r, rg, *e, need, ahead, window{}, false
+	s := r.state(e, rg)
+	s.need, s.ahead = need, ahead
 	if err := s.cursor.start(r, e, &rg, ahead != nil); err != nil {
 		r.states.Put(s)
 		return nil, err
@@ -126,6 +136,11 @@ func (s *sourceState) loadBlock(ref *blockRef) error {
 	if s.buf, err = s.ahead.fetch(s.r, ref.place, s.buf); err != nil {
 		return err
 	}
+	s.reader.cached = cachedBlock{}
+	if s.ahead == nil {
+		s.reader.cached = s.r.cached(ref.place)
+		s.reader.cached.look = s.unpacked > scanBypass
+	}
 	return s.r.corrupt(ref.place, s.openBlock(ref))
 }
 
@@ -142,7 +157,11 @@ func (s *sourceState) openBlock(ref *blockRef) error {
 	if ref.minID.Less(s.rg.From) || s.rg.To.Less(ref.maxID) {
 		d.clip(&s.window, s.rg.From, s.rg.To, &s.ids)
 	}
-	return d.openValues(&s.r.decompressor, s.rg.KeysOnly)
+	if err := d.openValues(&s.r.decompressor, s.rg.KeysOnly); err != nil {
+		return err
+	}
+	s.unpacked += int64(len(d.payload))
+	return nil
 }
 
 // windowOf returns the rows of the entry in the open block, after checking

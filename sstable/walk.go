@@ -56,8 +56,7 @@ func (r *Reader) Walk(key []byte, rg kv.Range, withTags bool) (*Walk, error) {
 	if err != nil || !found || e.maxID.Less(rg.From) || rg.To.Less(e.minID) {
 		return nil, err
 	}
-	s := r.states.Get().(*sourceState)
-	s.r, s.rg, s.entry, s.need, s.ahead, s.window = r, rg, e, 0, nil, window{}
+	s := r.state(&e, rg)
 	s.keyTags = withTags
 	w := &Walk{sourceState: s}
 	w.look(walkSeries, e.minID, e.maxID)
