@@ -163,7 +163,7 @@ func (db *DB) openTables(files []manifest.File) ([]*table, error) {
 	var out []*table
 	for _, f := range files {
 		r, err := sstable.Open(db.fs, sstable.Expect{FileID: f.ID, Size: f.Size, FooterCRC: f.FooterCRC},
-			sstable.ReaderOptions{NoMmap: db.options.NoMmap, Cache: db.cache, Maps: db.maps})
+			sstable.ReaderOptions{NoMmap: db.options.NoMmap, Cache: db.cache, Maps: db.maps, Blocks: &db.metrics.BlocksDecoded})
 		if err != nil {
 			closeTables(out)
 			return nil, err

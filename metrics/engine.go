@@ -32,6 +32,7 @@ type Engine struct {
 	BloomNegatives      Counter
 	BloomFalsePositives Counter
 	CorruptReads        Counter // reads answered with a corruption error
+	BlocksDecoded       Counter // blocks of table files opened by reads and merges
 	CacheHits           Counter // of decompressed payloads
 	CacheMisses         Counter
 
@@ -92,6 +93,7 @@ func (e *Engine) nameMerges() {
 	s.counter("block_cache_hits_total", "Payloads found in the block cache.", &e.CacheHits)
 	s.counter("block_cache_misses_total", "Payloads that had to be decompressed.", &e.CacheMisses)
 	s.counter("corrupt_reads_total", "Reads that met a damaged block or file.", &e.CorruptReads)
+	s.counter("blocks_decoded_total", "Blocks of table files opened, by reads and merges.", &e.BlocksDecoded)
 }
 
 func (e *Engine) nameGauges() {

@@ -156,6 +156,7 @@ func (it *iterator) packedBlock() (*packedBlock, error) {
 }
 
 func (p *packedBlock) decode(r *Reader) error {
+	r.opened()
 	d := &p.reader
 	if err := d.open(p.buf, r.seed, r.tagSets, r.decompressor); err != nil {
 		return err

@@ -113,6 +113,7 @@ func (q *query) blockFor(r *Reader, at kv.ID) (place, error) {
 
 // read finds and decodes the row in its block.
 func (q *query) read(r *Reader, data []byte, at kv.ID, row *kv.Row, buf []byte) ([]byte, error) {
+	r.opened()
 	d := &q.reader
 	if err := d.open(data, r.seed, r.tagSets, r.decompressor); err != nil {
 		return buf, err

@@ -16,6 +16,9 @@ type ReaderOptions struct {
 	NoMmap bool       // pread everywhere
 	Cache  *Cache     // of decompressed payloads, shared by all readers; nil: none
 	Maps   *MapBudget // of mapped pages, shared by all readers; nil: no bound
+	// Blocks counts the blocks that are opened, by reads and merges alike; may be
+	// nil. Any goroutine calls it.
+	Blocks interface{ Inc() }
 }
 
 // Reader reads one finished table. All methods but Close may be called from any
@@ -26,8 +29,9 @@ type Reader struct {
 	file    disk.File
 	size    int64
 	seed    uint32
-	mapping disk.Mapping // nil with NoMmap
-	bytes   []byte       // of the mapping; nil with NoMmap
+	blocks  interface{ Inc() } // nil: not counted
+	mapping disk.Mapping       // nil with NoMmap
+	bytes   []byte             // of the mapping; nil with NoMmap
 
 	props   Properties
 	footer  footer
@@ -59,7 +63,7 @@ func openNamed(fs disk.FS, name string, want Expect, opt ReaderOptions) (*Reader
 	if err != nil {
 		return nil, fmt.Errorf("open table: %w", err)
 	}
-	r := &Reader{name: name, file: file, seed: seed(want.FileID), cache: opt.Cache, cacheID: opt.Cache.newReader()}
+	r := &Reader{name: name, file: file, seed: seed(want.FileID), cache: opt.Cache, cacheID: opt.Cache.newReader(), blocks: opt.Blocks}
 	if r.decompressor = new(decompressor); r.cache != nil {
 		r.decompressor = &r.cache.decompressor
 	}
@@ -208,6 +212,13 @@ func (r *Reader) ForgetResidency() {
 	r.checked.forget()
 	for i := range r.verified {
 		r.verified[i].Store(0)
+	}
+}
+
+// opened counts a block.
+func (r *Reader) opened() {
+	if r.blocks != nil {
+		r.blocks.Inc()
 	}
 }
 

@@ -116,6 +116,7 @@ func (s *session) scanNow(q *rangeQuery, start *kv.ID) error {
 		} else {
 			r.start = from
 		}
+		r.opt.Stop = r.stop(s.untilGone())
 		return r.run()
 	})
 }

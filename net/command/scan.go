@@ -83,6 +83,7 @@ func (s *session) scanRange(args [][]byte) error {
 		r := recordStream{s: s, q: &q, snap: snap, opt: engine.ScanOptions{
 			From: from, To: to, Reverse: q.reverse, Tags: q.tags, Offset: q.offset,
 		}}
+		r.opt.Stop = r.stop(s.untilGone())
 		return r.run()
 	})
 }

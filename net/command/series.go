@@ -262,7 +262,7 @@ func (s *session) countRecords(args [][]byte) error {
 		return err
 	}
 	return s.readWindow(&w, func(snap *engine.Snapshot, from, to kv.ID) error {
-		n, err := snap.Count(w.key, engine.ScanOptions{From: from, To: to, Tags: set})
+		n, err := snap.Count(w.key, engine.ScanOptions{From: from, To: to, Tags: set, Stop: s.untilGone()})
 		if err == nil {
 			s.out.Uint(n)
 		}
@@ -309,7 +309,7 @@ func replyDeleted(s *session, q *queued) error {
 	if q.snap != nil {
 		from, to, _ := q.window.ids()
 		var err error
-		if n, err = q.snap.Count(q.window.key, engine.ScanOptions{From: from, To: to}); err != nil {
+		if n, err = q.snap.Count(q.window.key, engine.ScanOptions{From: from, To: to, Stop: s.untilGone()}); err != nil {
 			return err
 		}
 	}

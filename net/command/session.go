@@ -242,3 +242,26 @@ func (s *session) gone() bool {
 		return false
 	}
 }
+
+// lookEvery is how long work without output goes on between two looks at whether
+// the client has hung up.
+const lookEvery = 200 * time.Millisecond
+
+// untilGone returns what the engine asks during long work: errStopped once nobody
+// can get the answer.
+func (s *session) untilGone() func() error {
+	looked := s.h.clock()
+	return func() error {
+		if !s.gone() {
+			now := s.h.clock()
+			if now-looked < lookEvery {
+				return nil
+			}
+			if looked = now; !s.c.HungUp() {
+				return nil
+			}
+		}
+		s.closing = true
+		return errStopped
+	}
+}

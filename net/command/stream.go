@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -35,6 +36,19 @@ type recordStream struct {
 
 	follow bool  // the next page is never 0: after the last record, or start
 	start  kv.ID // if follow: where the range begins
+
+	announced bool // the number of records has been sent
+}
+
+// stop is what the scan asks. Once records are being sent, a client that hung up
+// is noticed by that; one that only closed its sending side gets them all.
+func (r *recordStream) stop(untilGone func() error) func() error {
+	return func() error {
+		if r.announced && !r.s.gone() {
+			return nil
+		}
+		return untilGone()
+	}
 }
 
 func (r *recordStream) run() error {
@@ -122,6 +136,7 @@ func (r *recordStream) stream(body []byte) error {
 		}
 	}
 	total := r.count + rest
+	r.announced = true
 	r.header(next, total)
 	r.s.out.Raw(body)
 	if err := r.s.c.Flush(); err != nil {
@@ -134,6 +149,9 @@ func (r *recordStream) stream(body []byte) error {
 	r.s.out.SetBuffer(nil)
 	for r.count < total && !r.s.gone() {
 		body, _, err = r.fill(body[:0], pieceBytes)
+		if errors.Is(err, errStopped) {
+			return nil
+		}
 		if err == nil && len(body) == 0 {
 			err = fmt.Errorf("%d records announced, %d found", total, r.count)
 		}
