@@ -95,10 +95,10 @@ func (p *picker) rewrite() (Plan, bool) {
 			continue
 		}
 		inputs := []*manifest.File{f}
-		if f.Deletes > 0 && f.Deletes >= f.Rows/rewriteFraction && p.oldest(inputs) {
+		if f.Deletes > 0 && f.Deletes >= f.Rows/RewriteFraction && p.oldest(inputs) {
 			return p.plan(inputs, "deletes"), true
 		}
-		if n := p.hidden(f); n > 0 && n >= f.Rows/rewriteFraction {
+		if n := p.hidden(f); n > 0 && n >= f.Rows/RewriteFraction {
 			return p.plan(inputs, "tombstone"), true
 		}
 		if p.opt.Tombstones.Len() > 0 && p.allKeys(f, func(t *kv.Tombstone) bool { return cutsMuch(t, f) }) {
@@ -112,7 +112,7 @@ func (p *picker) rewrite() (Plan, bool) {
 // f's time. Where it would leave the bounds as they are, the answer is no.
 func cutsMuch(t *kv.Tombstone, f *manifest.File) bool {
 	span := f.MaxTime - f.MinTime
-	cut := span / rewriteFraction
+	cut := span / RewriteFraction
 	if span == 0 {
 		return false
 	}

@@ -78,7 +78,7 @@ func (db *DB) compactOnce(choose func(v *version) (compaction.Plan, bool)) (bool
 	defer v.release()
 	plan, ok := choose(v)
 	if !ok {
-		return true, nil
+		return true, db.sweep()
 	}
 	err := db.carryOut(v, plan)
 	if err != nil && db.setAside(err) {
@@ -90,7 +90,20 @@ func (db *DB) compactOnce(choose func(v *version) (compaction.Plan, bool)) (bool
 // choose returns what is to be done next about the files of a version.
 // db.compactMu is held.
 func (db *DB) choose(v *version) (compaction.Plan, bool) {
-	if plan, ok := compaction.Pick(v.files(), db.pickOptions(v)); ok {
+	db.examine(v)
+	byID := make(map[uint64]*table)
+	for _, t := range v.data {
+		byID[t.file.ID] = t
+	}
+	opt := db.pickOptions(v)
+	opt.Hidden = func(id uint64) uint64 {
+		t := byID[id]
+		if t == nil {
+			return 0 // of the catalog, where keys are deleted row by row
+		}
+		return db.reclaim.hiddenOf(t, v.tombs, max(t.file.Rows/compaction.RewriteFraction, 1))
+	}
+	if plan, ok := compaction.Pick(v.files(), opt); ok {
 		return plan, true
 	}
 	return db.purge(v)

@@ -27,6 +27,7 @@ func (db *DB) CompactKey(key []byte) error {
 
 // chooseForKey returns the next merge for the sake of an internal key.
 func (db *DB) chooseForKey(v *version, key []byte) (compaction.Plan, bool) {
+	db.examine(v)
 	byID := make(map[uint64]*table)
 	for _, t := range v.tables() {
 		byID[t.file.ID] = t

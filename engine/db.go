@@ -62,6 +62,8 @@ type DB struct {
 	orphans      []uint64 // files of a compaction that could not be installed; under compactMu
 	purging      purging  // under compactMu
 	damaged      damagedFiles
+	reclaim      reclaim         // under compactMu
+	spent        map[uint64]bool // sequences of tombstones that hide nothing; under installMu, replaced as a whole
 
 	stopping   chan struct{} // closed when background work should end
 	giveUp     chan struct{} // closed when a stalled commit should end

@@ -17,7 +17,7 @@ type Stats struct {
 	Files           int
 	FileBytes       int64
 	FileRows        uint64 // rows of data in files; replaced and deleted ones are included until a merge drops them
-	DamagedFiles    int // of them compaction could not read and leaves alone
+	DamagedFiles    int    // of them compaction could not read and leaves alone
 	Tombstones      int
 	FirstSegment    uint64 // log segments first..last would be replayed
 	LastSegment     uint64
