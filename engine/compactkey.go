@@ -17,7 +17,7 @@ func (db *DB) CompactKey(key []byte) error {
 	}
 	for _, space := range []byte{spaceData, spaceCatalog} {
 		internal := internalKey(nil, space, key)
-		err := db.compactBy(func(v *version) (compaction.Plan, bool) { return db.chooseForKey(v, internal) })
+		err := db.compactBy(func(v *version, _ uint64) (compaction.Plan, bool) { return db.chooseForKey(v, internal) })
 		if err != nil {
 			return err
 		}

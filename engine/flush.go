@@ -94,6 +94,7 @@ func (db *DB) flush(m *memory) error {
 	}
 	db.metrics.Flushes.Inc()
 	db.metrics.FlushSeconds.Observe(time.Since(start))
+	db.noteFlushRate(m, time.Since(start))
 	for _, f := range files {
 		db.metrics.FlushBytes.Add(uint64(f.Size))
 	}

@@ -212,18 +212,18 @@ func (t *table) allHidden(tombs *kv.Tombstones) uint64 {
 
 // sweep takes spent tombstones out of the manifest where no other install does.
 // db.compactMu is held.
-func (db *DB) sweep() error {
+func (db *DB) sweep() (swept bool, err error) {
 	db.installMu.Lock()
 	n := len(db.spent)
 	db.installMu.Unlock()
 	if n == 0 {
-		return nil
+		return false, nil
 	}
 	if err := db.replaceManifest(nil, nil, nil, nil, nil); err != nil {
-		return err
+		return false, err
 	}
 	db.setSpent(nil)
-	return nil
+	return true, nil
 }
 
 // prune drops the tombstones that hide nothing any more. db.installMu is held.
