@@ -63,7 +63,7 @@ func (p *picker) hidden(f *manifest.File) uint64 {
 }
 
 func (p *picker) covered() (Plan, bool) {
-	if p.opt.Tombstones.Len() == 0 {
+	if p.opt.Tombstones.Len() == 0 && p.opt.Hidden == nil {
 		return Plan{}, false
 	}
 	var inputs []*manifest.File
