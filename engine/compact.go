@@ -107,7 +107,7 @@ func (db *DB) choose(v *version, generation uint64) (compaction.Plan, bool) {
 		if t == nil {
 			return 0 // of the catalog, where keys are deleted row by row
 		}
-		return db.reclaim.hiddenOf(t, v.tombs, max(t.file.Rows/compaction.RewriteFraction, 1))
+		return db.deletions.hiddenOf(t, v.tombs, max(t.file.Rows/compaction.RewriteFraction, 1))
 	}
 	if plan, ok := compaction.Pick(v.files(), opt); ok {
 		return plan, true

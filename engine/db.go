@@ -66,7 +66,7 @@ type DB struct {
 	hotFiles     atomic.Int64    // compaction.HotFiles of the files
 	idleAt       atomic.Uint64   // generation of the manifest for which compaction has found nothing to do
 	flushRate    atomic.Uint64   // bytes of log records per second of recent flushes; 0: none yet
-	reclaim      reclaim         // under compactMu
+	deletions    deletions       // under compactMu
 	spent        map[uint64]bool // sequences of tombstones that hide nothing; under installMu, replaced as a whole
 
 	stopping   chan struct{} // closed when background work should end

@@ -27,7 +27,7 @@ type purging struct {
 // db.compactMu is held.
 func (db *DB) purge(v *version) (compaction.Plan, bool) {
 	p := &db.purging
-	if p.goal == p.done && !p.begin(v, db.options.purgeAfter, db.reclaim.hidden) {
+	if p.goal == p.done && !p.begin(v, db.options.purgeAfter, db.deletions.hidden) {
 		return compaction.Plan{}, false
 	}
 	room := db.compactionRoom()
@@ -35,7 +35,7 @@ func (db *DB) purge(v *version) (compaction.Plan, bool) {
 		id := p.left[0]
 		p.left = p.left[1:]
 		i := slices.IndexFunc(v.data, func(t *table) bool { return t.file.ID == id })
-		if i < 0 || v.data[i].file.Size > room || db.damaged.avoid(id) || db.reclaim.hiddenOf(v.data[i], v.tombs, 1) == 0 {
+		if i < 0 || v.data[i].file.Size > room || db.damaged.avoid(id) || db.deletions.hiddenOf(v.data[i], v.tombs, 1) == 0 {
 			continue // merged meanwhile, no room for it now, damaged, or nothing to gain
 		}
 		f := v.data[i].file

@@ -13,7 +13,7 @@ import (
 	"tskv/sstable"
 )
 
-// reclaim knows what the tombstones of single keys hide in files: how many rows of a
+// deletions knows what the tombstones of single keys hide in files: how many rows of a
 // file, which says when to write it anew, and for each tombstone one file that
 // still needs it. A tombstone that no file needs is spent.
 //
@@ -22,7 +22,7 @@ import (
 // merge applies all tombstones that were looked for before it began, and rows of
 // later flushes are newer than they. So whoever leaves a file for the next one in
 // the order of IDs never has to come back.
-type reclaim struct {
+type deletions struct {
 	hidden map[uint64]hiddenCount // by file ID; none: nothing is known to be hidden
 	places map[uint64]uint64      // of a tombstone, by its sequence: a file that needs it, or spent
 }
@@ -40,28 +40,28 @@ type hiddenCount struct {
 // examine looks for tombstones that are new, or have lost the file that needed them.
 // db.compactMu is held.
 func (db *DB) examine(v *version) {
-	r := &db.reclaim
+	d := &db.deletions
 	if v.tombs.Len() == 0 {
-		*r = reclaim{}
+		*d = deletions{}
 		db.setSpent(nil)
 		return
 	}
-	if r.hidden == nil {
-		r.hidden, r.places = make(map[uint64]hiddenCount), make(map[uint64]uint64)
+	if d.hidden == nil {
+		d.hidden, d.places = make(map[uint64]hiddenCount), make(map[uint64]uint64)
 	}
 	files := slices.SortedFunc(slices.Values(v.data), func(a, b *table) int { return cmp.Compare(a.file.ID, b.file.ID) })
 	live := make(map[uint64]bool, len(files)+1)
 	for _, t := range files {
 		live[t.file.ID] = true
 	}
-	maps.DeleteFunc(r.hidden, func(id uint64, _ hiddenCount) bool { return !live[id] })
+	maps.DeleteFunc(d.hidden, func(id uint64, _ hiddenCount) bool { return !live[id] })
 	live[spent] = true
 	done := make(map[uint64]bool)
 	places := make(map[uint64]uint64, v.tombs.Len())
 	eachKey(v.tombs, nil, func(group []kv.Tombstone) bool {
 		var open []opened
 		for i := range group {
-			place, known := r.places[group[i].Seq]
+			place, known := d.places[group[i].Seq]
 			if !known || !live[place] {
 				open = append(open, opened{tomb: &group[i], fresh: !known, after: place, place: spent})
 			} else {
@@ -69,7 +69,7 @@ func (db *DB) examine(v *version) {
 			}
 		}
 		if len(open) > 0 {
-			r.look(group[0].Key, open, files)
+			d.look(group[0].Key, open, files)
 		}
 		for _, o := range open {
 			places[o.tomb.Seq] = o.place
@@ -84,7 +84,7 @@ func (db *DB) examine(v *version) {
 	if db.isStopping() {
 		return
 	}
-	r.places = places
+	d.places = places
 	db.setSpent(done)
 }
 
@@ -132,7 +132,7 @@ func (o *opened) acts(f *manifest.File) bool {
 }
 
 // look finds the tombstones of one key in files, which ascend by ID.
-func (r *reclaim) look(key []byte, open []opened, files []*table) {
+func (d *deletions) look(key []byte, open []opened, files []*table) {
 	hash := sstable.KeyHash(key)
 	var acting []*opened
 	var ranges []kv.IDRange
@@ -168,7 +168,7 @@ func (r *reclaim) look(key []byte, open []opened, files []*table) {
 			place(acting[:fresh])
 		}
 		if added > 0 {
-			r.hidden[t.file.ID] = hiddenCount{rows: r.hidden[t.file.ID].rows + added}
+			d.hidden[t.file.ID] = hiddenCount{rows: d.hidden[t.file.ID].rows + added}
 		}
 		if n, err := t.hiddenRows(key, ranges[fresh:]); err != nil || n > 0 {
 			place(acting[fresh:])
@@ -178,11 +178,11 @@ func (r *reclaim) look(key []byte, open []opened, files []*table) {
 
 // hiddenOf returns exactly how many rows of a file are hidden if that is a part
 // worth a rewrite, else at least that it is not.
-func (r *reclaim) hiddenOf(t *table, tombs *kv.Tombstones, least uint64) uint64 {
-	h := r.hidden[t.file.ID]
+func (d *deletions) hiddenOf(t *table, tombs *kv.Tombstones, least uint64) uint64 {
+	h := d.hidden[t.file.ID]
 	if !h.exact && h.rows >= least {
 		h = hiddenCount{rows: t.allHidden(tombs), exact: true}
-		r.hidden[t.file.ID] = h
+		d.hidden[t.file.ID] = h
 	}
 	return h.rows
 }
