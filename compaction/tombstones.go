@@ -9,22 +9,18 @@ import (
 	"tskv/manifest"
 )
 
-// LiveTombstones returns the tombstones of the list that still hide something
-// in one of the files, in their order. A tombstone acts on files with
+// LiveTombstones returns the tombstones of the list that may still hide something
+// in one of the files, judged by their bounds, in their order. A tombstone acts on files with
 // MaxSeq < Seq only: a file that reaches to Seq or beyond was made by a flush or
 // a merge that has applied it. So one without such a file that its key and
 // times overlap may be forgotten, together with the install of files.
-//
-// mayContain asks the file's filter for the key of a tombstone that is no
-// prefix; false must be certain. nil stands for "maybe".
-func LiveTombstones(files []manifest.File, list []kv.Tombstone, mayContain func(file manifest.File, key []byte) bool) []kv.Tombstone {
+func LiveTombstones(files []manifest.File, list []kv.Tombstone) []kv.Tombstone {
 	var live []kv.Tombstone
 	for i := range list {
 		t := &list[i]
 		for j := range files {
 			f := &files[j]
-			if f.MaxSeq < t.Seq && overlaps(t, f) &&
-				(t.Prefix || mayContain == nil || mayContain(*f, t.Key)) {
+			if f.MaxSeq < t.Seq && overlaps(t, f) {
 				live = append(live, *t)
 				break
 			}

@@ -240,7 +240,7 @@ func (db *DB) prune(next *manifest.State, edited bool) {
 		}
 	}
 	needed := make(map[uint64]bool, len(prefixes))
-	for _, t := range compaction.LiveTombstones(next.Files, prefixes, nil) {
+	for _, t := range compaction.LiveTombstones(next.Files, prefixes) {
 		needed[t.Seq] = true
 	}
 	kept := make([]kv.Tombstone, 0, len(list))
@@ -256,15 +256,21 @@ func (db *DB) prune(next *manifest.State, edited bool) {
 // about half a second.
 const maxFlushChecks = 20_000_000
 
-// worthKeeping leaves out the tombstones of keys that no file holds: of what lives
-// for a short time only, nothing ever gets into the manifest. The files may be
-// merged meanwhile, which brings no key to them.
-func (db *DB) worthKeeping(list []kv.Tombstone) []kv.Tombstone {
+// worthKeeping returns the tombstones of a memtable that is being flushed without
+// those of keys that no file holds: of what lives for a short time only, nothing
+// ever gets into the manifest. The files may be merged meanwhile, which brings no key
+// to them. Rows of older memtables would have to be in files, so m must be the oldest
+// one.
+func (db *DB) worthKeeping(m *memory) []kv.Tombstone {
+	list := m.Tombstones(m.frozenAt.Load())
 	v := db.acquire()
 	if v == nil {
 		return list
 	}
 	defer v.release()
+	if v.mem[len(v.mem)-1] != m {
+		return list
+	}
 	checks := 0
 	return slices.DeleteFunc(list, func(t kv.Tombstone) bool {
 		if t.Prefix || checks > maxFlushChecks {

@@ -82,7 +82,7 @@ func (db *DB) flush(m *memory) error {
 	if err != nil {
 		return fmt.Errorf("write tables: %w", err)
 	}
-	tombs := db.worthKeeping(m.Tombstones(m.frozenAt.Load()))
+	tombs := db.worthKeeping(m)
 	err = db.installFlush(files, func(s *manifest.State) {
 		s.FlushedSeq = m.frozenAt.Load()
 		s.MinSegment = db.segmentAfter(m)
