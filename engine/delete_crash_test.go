@@ -87,7 +87,7 @@ func (h history) maintain(db *DB, i int) error {
 // a history of deletes, flushes and compactions: nothing that was deleted is there
 // again, and nothing else is gone.
 func TestDeletedStaysDeleted(t *testing.T) {
-	testCrashStates(t, history{seed: 21, ops: 120, deletes: true}, 12)
+	testCrashStates(t, history{seed: 21, ops: 120, deletes: true}, 24)
 }
 
 // TestDeletedStaysDeletedLong runs long histories of deletes, restarts included,
