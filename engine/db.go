@@ -41,6 +41,7 @@ type DB struct {
 
 	current   atomic.Pointer[version]
 	versionMu sync.Mutex
+	retired   []*memory // left the current version, oldest first; under versionMu
 	installMu sync.Mutex
 	state     atomic.Pointer[manifest.State] // what the manifest file says; replaced under installMu
 	nextFile  atomic.Uint64

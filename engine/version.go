@@ -29,6 +29,7 @@ type memory struct {
 	// aged asks for the memtable to be frozen.
 	filledAt atomic.Int64
 	aged     atomic.Bool
+	revoked  atomic.Bool // who still reads it shall end
 	// files are those of its flush; set under db.versionMu before the version in
 	// which it is warm.
 	files []uint64
@@ -155,6 +156,7 @@ func (db *DB) swap(next *version) {
 	if old != nil {
 		old.release()
 	}
+	db.retire(old, next)
 	db.metrics.FrozenMemtables.Set(int64(next.frozen))
 	tables := next.tables()
 	db.metrics.Files.Set(int64(len(tables)))

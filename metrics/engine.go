@@ -41,6 +41,7 @@ type Engine struct {
 	BlocksDecoded       Counter // blocks of table files opened by reads and merges
 	CacheHits           Counter // of decompressed payloads
 	CacheMisses         Counter
+	RevokedSnapshots    Counter // memtables taken from readers that were too slow
 
 	HotFiles        Gauge // most files in one window that are still to be merged
 	Files           Gauge
@@ -107,6 +108,7 @@ func (e *Engine) nameMerges() {
 	s.counter("bloom_false_positives_total", "Filter checks that let a file through in vain.", &e.BloomFalsePositives)
 	s.counter("block_cache_hits_total", "Payloads found in the block cache.", &e.CacheHits)
 	s.counter("block_cache_misses_total", "Payloads that had to be decompressed.", &e.CacheMisses)
+	s.counter("snapshots_revoked_total", "Memtables taken from readers that kept them for too long.", &e.RevokedSnapshots)
 	s.counter("corrupt_reads_total", "Reads that met a damaged block or file.", &e.CorruptReads)
 	s.counter("blocks_decoded_total", "Blocks of table files opened, by reads and merges.", &e.BlocksDecoded)
 }
