@@ -17,6 +17,9 @@ type group struct {
 	cleared  bool   // the number of keys starts from zero in this group
 	err      error
 	undone   bool // the log refused it: its sequences hold nothing
+	before   *ruleTable
+	rules    *ruleTable // what it leaves, if ruled
+	ruled    bool       // it changes the retention rules
 }
 
 // committer is the state of the commit goroutine; nothing else touches it.
@@ -40,7 +43,8 @@ type committer struct {
 	enc     kv.Encoder
 	payload []byte
 	nextSeq uint64
-	now     uint64 // milliseconds, once per group
+	now     uint64     // milliseconds, once per group
+	rules   *ruleTable // the unpublished included
 	keyBuf  []byte
 	row     kv.Row  // scratch, so that rows do not escape one by one
 	start   kv.Mark // the encoder at the start of the group
@@ -105,7 +109,7 @@ func (c *committer) takeAll() []*Batch {
 
 func (c *committer) begin(g *group) {
 	c.now = max(uint64(max(c.db.options.Now().UnixMilli(), 0)), c.now)
-	g.firstSeq, g.lastSeq = c.nextSeq, c.nextSeq-1
+	g.firstSeq, g.lastSeq, g.before = c.nextSeq, c.nextSeq-1, c.rules
 	c.enc.Begin(c.payload[:0])
 	c.start = c.enc.Mark()
 }
@@ -335,6 +339,7 @@ func (c *committer) syncEarly() {
 func (c *committer) undo(g *group) {
 	c.mem.Abort(g.firstSeq, g.lastSeq)
 	c.forget()
+	c.rules, g.ruled = g.before, false
 	c.enc.Rewind(c.start)
 	if errors.Is(g.err, wal.ErrSegmentEnded) && c.rotateErr != nil {
 		g.err = c.rotateErr // says why there is no other segment

@@ -39,8 +39,9 @@ type DB struct {
 	state     atomic.Pointer[manifest.State] // what the manifest file says; replaced under installMu
 	nextFile  atomic.Uint64
 
-	visible   atomic.Uint64 // sequence of the last visible write
-	keys      atomic.Uint64 // number of keys, the last group included
+	visible   atomic.Uint64             // sequence of the last visible write
+	keys      atomic.Uint64             // number of keys, the last group included
+	rules     atomic.Pointer[ruleTable] // the visible ones
 	failed    atomic.Pointer[error]
 	diskFull  atomic.Bool
 	diskBlind atomic.Bool // free space could not be read
@@ -124,7 +125,7 @@ func (db *DB) start() {
 	db.queue = newQueue(db.metrics)
 	db.syncer = newSyncer(db)
 	v := db.acquire()
-	db.committer = &committer{db: db, v: v, mem: v.mem[0], hot: newHotKeys(), nextSeq: db.visible.Load() + 1}
+	db.committer = &committer{db: db, v: v, mem: v.mem[0], hot: newHotKeys(), nextSeq: db.visible.Load() + 1, rules: db.rules.Load()}
 	db.committer.enc.StartSegment()
 	db.checkDisk()
 	db.commitDone.Go(func() { db.commitLoop() })

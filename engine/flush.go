@@ -87,6 +87,7 @@ func (db *DB) flush(m *memory) error {
 		s.FlushedSeq = m.frozenAt.Load()
 		s.MinSegment = db.segmentAfter(m)
 		s.Keys = m.keys
+		s.Retention = m.rules.list()
 		s.Tombstones = append(s.Tombstones, tombs...)
 	})
 	if err != nil {

@@ -14,6 +14,10 @@ type view struct {
 	db  *DB
 	v   *version
 	seq uint64
+	// rules and now, in milliseconds, hide what has expired: see visibleFrom. now
+	// may be zero where nothing asks for it.
+	rules *ruleTable
+	now   uint64
 }
 
 // row is the newest row found so far and the sequence that ranks it against an

@@ -48,7 +48,7 @@ func (db *DB) recover() error {
 	db.swap(newVersion([]*memory{first}, tables, kv.NewTombstones(db.state.Load().Tombstones)))
 	first.Unref()
 
-	r := &replayer{db: db, mem: first}
+	r := &replayer{db: db, mem: first, rules: loadRules(db.state.Load().Retention)}
 	sum, err := wal.Replay(db.fs, db.walOptions(), db.state.Load().MinSegment, r.record)
 	if err != nil {
 		return fmt.Errorf("replay log: %w", err)
@@ -57,6 +57,7 @@ func (db *DB) recover() error {
 	if err := r.flush(segment); err != nil {
 		return fmt.Errorf("flush replayed log: %w", err)
 	}
+	db.rules.Store(r.rules)
 	if db.wal, err = wal.Create(db.fs, db.walOptions(), segment, max(sum.LastSeq, db.visible.Load())+1, sum); err != nil {
 		return err
 	}
@@ -142,6 +143,7 @@ type replayer struct {
 	dec     kv.Decoder
 	segment uint64
 	last    uint64
+	rules   *ruleTable
 }
 
 func (r *replayer) record(rec *wal.Record) error {
@@ -154,8 +156,8 @@ func (r *replayer) record(rec *wal.Record) error {
 	}
 	err := r.dec.Decode(rec.Payload, rec.Ops, func(op *kv.Op) error {
 		if seq := rec.FirstSeq + uint64(op.Index); seq > r.db.visible.Load() {
-			r.apply(seq, op)
 			r.last = seq
+			return r.apply(seq, op)
 		}
 		return nil
 	})
@@ -169,7 +171,7 @@ func (r *replayer) record(rec *wal.Record) error {
 }
 
 // apply does in memory what the commit goroutine did for the same operation.
-func (r *replayer) apply(seq uint64, op *kv.Op) {
+func (r *replayer) apply(seq uint64, op *kv.Op) (err error) {
 	switch op.Kind {
 	case kv.OpPut:
 		if op.Key[0] == spaceCatalog {
@@ -182,7 +184,10 @@ func (r *replayer) apply(seq uint64, op *kv.Op) {
 			r.db.keys.Store(0)
 		}
 		r.mem.AddTombstone(op.Tombstone)
+	case kv.OpMeta:
+		r.rules, err = r.rules.applyMeta(op.MetaKind, op.Meta)
 	}
+	return err
 }
 
 func (r *replayer) countKey(row *kv.Row) {
@@ -201,7 +206,7 @@ func (r *replayer) flush(minSegment uint64) error {
 	db, old := r.db, r.mem
 	seq := max(r.last, db.visible.Load())
 	old.frozenAt.Store(seq)
-	old.keys = db.keys.Load()
+	old.keys, old.rules = db.keys.Load(), r.rules
 	r.mem = db.newMemory(seq+1, max(minSegment, db.state.Load().MinSegment))
 	db.versionMu.Lock()
 	cur := db.current.Load()

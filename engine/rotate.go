@@ -127,7 +127,7 @@ func (c *committer) refresh() {
 
 // freezeIfFilled freezes the active memtable unless nothing is in it.
 func (c *committer) freezeIfFilled() error {
-	if c.mem.Rows() == 0 && !c.mem.HasTombstones() {
+	if c.mem.Rows() == 0 && !c.mem.HasTombstones() && !c.mem.ruled {
 		return nil
 	}
 	return c.freeze()
@@ -142,7 +142,7 @@ func (c *committer) freeze() error {
 	}
 	c.enc.StartSegment()
 	c.early = false
-	c.mem.keys = db.keys.Load()
+	c.mem.keys, c.mem.rules = db.keys.Load(), c.rules
 	c.mem.frozenAt.Store(c.nextSeq - 1)
 	next := db.newMemory(c.nextSeq, db.wal.Segment())
 	db.versionMu.Lock()

@@ -27,7 +27,7 @@ func (db *DB) Snapshot() (*Snapshot, error) {
 	if v == nil {
 		return nil, ErrClosed
 	}
-	return &Snapshot{view: view{db: db, v: v, seq: db.horizon(v)}}, nil
+	return &Snapshot{view: db.viewOf(v)}, nil
 }
 
 // Release lets go of the snapshot. It may be called more than once.
@@ -48,7 +48,7 @@ func (db *DB) Get(key []byte, at kv.ID, dst []byte) (Record, bool, error) {
 		return Record{}, false, ErrClosed
 	}
 	defer v.release()
-	w := view{db: db, v: v, seq: db.horizon(v)}
+	w := db.viewOf(v)
 	return w.get(key, at, dst)
 }
 
@@ -62,7 +62,7 @@ func (w view) get(key []byte, at kv.ID, dst []byte) (Record, bool, error) {
 		return Record{}, false, err
 	}
 	var space [128]byte
-	row, ok, _, err := w.newest(internalKey(space[:0], spaceData, key), at, nil)
+	row, ok, err := w.newestVisible(internalKey(space[:0], spaceData, key), at)
 	if err != nil || !ok {
 		return Record{}, false, err
 	}
@@ -78,7 +78,7 @@ func (s *Snapshot) Last(key []byte) (kv.ID, bool, error) {
 	if err := checkKey(key); err != nil {
 		return kv.ID{}, false, err
 	}
-	row, ok, _, err := s.newest(internalKey(nil, spaceData, key), kv.MaxID, nil)
+	row, ok, err := s.newestVisible(internalKey(nil, spaceData, key), kv.MaxID)
 	return row.ID, ok, err
 }
 
@@ -121,12 +121,18 @@ func (s *Snapshot) Scan(key []byte, o ScanOptions) (*Scan, error) {
 		return nil, err
 	}
 	sc := &Scan{tags: o.Tags, offset: o.Offset, limit: o.Limit, limited: o.Limit > 0}
-	if o.To.Less(o.From) {
+	internal := internalKey(nil, spaceData, key)
+	floor, shown, err := s.visibleFrom(internal, false)
+	if err != nil {
+		return nil, err
+	}
+	o.From = maxID(o.From, floor)
+	if !shown || o.To.Less(o.From) {
 		sc.src = kv.Merge(nil, false)
 		return sc, nil
 	}
 	rg := kv.Range{From: o.From, To: o.To, Reverse: o.Reverse, KeysOnly: o.KeysOnly && o.Tags == nil}
-	src, err := s.source(internalKey(nil, spaceData, key), rg)
+	src, err := s.source(internal, rg)
 	if err != nil {
 		return nil, err
 	}
@@ -190,14 +196,19 @@ func (s *Snapshot) Count(key []byte, o ScanOptions) (uint64, error) {
 	if err := checkKey(key); err != nil {
 		return 0, err
 	}
-	if o.To.Less(o.From) {
+	internal := internalKey(nil, spaceData, key)
+	floor, shown, err := s.visibleFrom(internal, false)
+	if err != nil {
+		return 0, err
+	}
+	o.From = maxID(o.From, floor)
+	if !shown || o.To.Less(o.From) {
 		return 0, nil
 	}
 	o.KeysOnly = true
 	var n uint64
-	var err error
 	if o.Tags == nil {
-		if n, err = s.countAll(internalKey(nil, spaceData, key), o.From, o.To); err != nil {
+		if n, err = s.countAll(internal, o.From, o.To); err != nil {
 			return 0, err
 		}
 		n -= min(n, o.Offset)

@@ -21,6 +21,8 @@ type undoMark struct {
 	keys    int64
 	cleared bool
 	epoch   uint64
+	rules   *ruleTable
+	ruled   bool
 }
 
 // touched is the state of a key before an Update used it.
@@ -31,7 +33,7 @@ type touched struct {
 
 // update runs one Update function; if it fails, its effects are taken back.
 func (c *committer) update(g *group, op *Op) error {
-	mark := undoMark{seq: c.nextSeq, enc: c.enc.Mark(), keys: g.keys, cleared: g.cleared, epoch: c.hot.epoch}
+	mark := undoMark{seq: c.nextSeq, enc: c.enc.Mark(), keys: g.keys, cleared: g.cleared, epoch: c.hot.epoch, rules: c.rules, ruled: g.ruled}
 	err := op.Update(&Tx{c: c, g: g})
 	if err != nil && c.nextSeq != mark.seq {
 		c.rollBack(g, &mark)
@@ -54,6 +56,7 @@ func (c *committer) rollBack(g *group, mark *undoMark) {
 	c.enc.Rewind(mark.enc)
 	c.enc.Gap(uint32(c.nextSeq - mark.seq))
 	g.keys, g.cleared = mark.keys, mark.cleared
+	c.rules, g.rules, g.ruled = mark.rules, mark.rules, mark.ruled
 	if c.hot.epoch != mark.epoch {
 		c.forget() // states were dropped and found again, as the Update left them
 		return
@@ -157,6 +160,9 @@ func (t *Tx) DeleteRange(key []byte, from, to kv.ID) error {
 	if err := c.lastID(st, false, true); err != nil {
 		return err
 	}
+	if err := t.trimHidden(st, to); err != nil {
+		return err
+	}
 	if st.filled && !st.last.Less(from) && !to.Less(st.last) && st.entry.floor != st.last {
 		st.entry.floor = st.last
 		c.row = st.entry.row()
@@ -176,8 +182,9 @@ func (t *Tx) Clear() {
 // Before returns a snapshot of the state just before the next write of this
 // Update. The caller of Apply must release it after Apply has returned.
 func (t *Tx) Before() *Snapshot {
-	v := t.c.db.acquire()
-	return &Snapshot{view: view{db: t.c.db, v: v, seq: t.c.nextSeq - 1}}
+	w := t.c.writerView()
+	w.v = t.c.db.acquire()
+	return &Snapshot{view: w}
 }
 
 // Update runs fn as a batch of its own; see Batch.Update.
