@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 
+	"tskv/compaction"
 	"tskv/kv"
 	"tskv/wal"
 )
@@ -14,12 +15,31 @@ type group struct {
 	firstSeq uint64
 	lastSeq  uint64 // firstSeq-1 while it is empty
 	keys     int64  // change of the number of keys
-	cleared  bool   // the number of keys starts from zero in this group
+	expires  int64  // change of the number of keys with an expiry
+	cleared  bool   // both numbers start from zero in this group
+	expired  uint64 // keys that it deletes because they have expired
 	err      error
 	undone   bool // the log refused it: its sequences hold nothing
 	before   *ruleTable
 	rules    *ruleTable // what it leaves, if ruled
 	ruled    bool       // it changes the retention rules
+}
+
+// labelOf is the label of a memtable's series of a class; 0 stands for the class
+// of most.
+func labelOf(class uint8) uint8 { return compaction.ClassData - class }
+
+// birthClass returns the retention class of a new key. A key that has rows in the
+// memtable keeps their class: they may be of an earlier life of the key that an
+// Update has ended, which may still be undone.
+func (c *committer) birthClass(st *keyState) uint8 {
+	if s := c.mem.Find(st.data); s != nil {
+		return compaction.ClassData - s.Label()
+	}
+	if r := c.rules.find(st.data[1:]); r != nil {
+		return compaction.ClassOf(r.AgeMS)
+	}
+	return compaction.ClassData
 }
 
 // committer is the state of the commit goroutine; nothing else touches it.
@@ -184,6 +204,9 @@ func (c *committer) put(g *group, op *Op) error {
 			return err
 		}
 	}
+	if err := c.dropExpired(g, st); err != nil {
+		return err
+	}
 	if st.exists && st.entry.kind != KindSeries {
 		return ErrWrongType
 	}
@@ -219,6 +242,9 @@ func (c *committer) put(g *group, op *Op) error {
 		st.last, st.filled, st.lastKnown = id, true, true
 	}
 	st.observe(id)
+	if op.Persist {
+		c.setExpiry(g, st, 0)
+	}
 	op.ID, op.Written = id, true
 	return nil
 }
@@ -268,8 +294,9 @@ func (c *committer) freshID(st *keyState) (kv.ID, error) {
 // create writes the catalog row of a new key.
 func (c *committer) create(g *group, st *keyState) {
 	st.exists, st.lastKnown = true, true
-	st.entry = catalogEntry{kind: KindSeries, created: c.now}
-	c.row = birthRow(KindSeries, c.now)
+	st.entry = catalogEntry{kind: KindSeries, class: c.birthClass(st), created: c.now}
+	st.ref = kv.KeyRef{} // the log's key depends on the class
+	c.row = birthRow(KindSeries, c.now, st.entry.class)
 	c.writeCatalog(g, st)
 	g.keys++
 }
@@ -285,7 +312,13 @@ func (c *committer) writeRow(g *group, st *keyState) {
 	if st.mem != c.mem {
 		st.mem, st.series = c.mem, c.mem.Series(st.data)
 	}
-	c.enc.Put(&st.ref, st.data, &c.row)
+	st.series.SetLabel(labelOf(st.entry.class))
+	key := st.data
+	if st.entry.class != compaction.ClassData {
+		c.keyBuf = internalKey(c.keyBuf[:0], spaceClass+st.entry.class, st.data[1:])
+		key = c.keyBuf
+	}
+	c.enc.Put(&st.ref, key, &c.row)
 	c.mem.Add(st.series, c.take(g), &c.row)
 }
 

@@ -39,9 +39,13 @@ type DB struct {
 	state     atomic.Pointer[manifest.State] // what the manifest file says; replaced under installMu
 	nextFile  atomic.Uint64
 
-	visible   atomic.Uint64             // sequence of the last visible write
-	keys      atomic.Uint64             // number of keys, the last group included
-	rules     atomic.Pointer[ruleTable] // the visible ones
+	visible atomic.Uint64             // sequence of the last visible write
+	keys    atomic.Uint64             // number of keys, the last group included
+	rules   atomic.Pointer[ruleTable] // the visible ones
+	expires atomic.Uint64             // number of keys with an expiry, the last group included
+	// expiring is set for good before the first key with an expiry is visible:
+	// from then on every read looks keys up in the catalog.
+	expiring  atomic.Bool
 	failed    atomic.Pointer[error]
 	diskFull  atomic.Bool
 	diskBlind atomic.Bool // free space could not be read
@@ -139,6 +143,7 @@ func (db *DB) start() {
 	db.workDone.Go(db.compactLoop)
 	db.workDone.Go(db.spareLoop)
 	db.workDone.Go(db.watch)
+	db.workDone.Go(db.expireLoop)
 }
 
 // Close ends all work: what is in the queue is still committed and answered,
@@ -195,9 +200,12 @@ func (db *DB) nudge(ch chan struct{}) {
 func (db *DB) countKeys(g *group) {
 	if g.cleared {
 		db.keys.Store(uint64(g.keys))
+		db.expires.Store(uint64(g.expires))
 	} else {
 		db.keys.Add(uint64(g.keys))
+		db.expires.Add(uint64(g.expires))
 	}
+	db.metrics.ExpiredKeys.Add(g.expired)
 	db.metrics.Keys.Set(int64(db.keys.Load()))
 }
 

@@ -16,8 +16,9 @@ type view struct {
 	seq uint64
 	// rules and now, in milliseconds, hide what has expired: see visibleFrom. now
 	// may be zero where nothing asks for it.
-	rules *ruleTable
-	now   uint64
+	rules    *ruleTable
+	now      uint64
+	expiring bool // keys may have expired
 }
 
 // row is the newest row found so far and the sequence that ranks it against an
@@ -199,8 +200,11 @@ func ranges(tombs []kv.Tombstone) []kv.IDRange {
 // files returns the tables that may hold rows of the key in the range.
 func (w view) files(key []byte, rg kv.Range) []*table {
 	all := w.v.data
-	if key[0] == spaceCatalog {
+	switch key[0] {
+	case spaceCatalog:
 		all = w.v.catalog
+	case spaceExpiry:
+		all = w.v.expiry
 	}
 	if len(all) == 0 {
 		return nil

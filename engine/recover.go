@@ -43,6 +43,7 @@ func (db *DB) recover() error {
 	defer func() { db.recovering = false }()
 	db.nextFile.Store(max(db.state.Load().NextFile, 1))
 	db.keys.Store(db.state.Load().Keys)
+	db.expires.Store(db.state.Load().Expires)
 	db.visible.Store(db.state.Load().FlushedSeq)
 	first := db.newMemory(db.state.Load().FlushedSeq+1, db.state.Load().MinSegment)
 	db.swap(newVersion([]*memory{first}, tables, kv.NewTombstones(db.state.Load().Tombstones)))
@@ -58,6 +59,7 @@ func (db *DB) recover() error {
 		return fmt.Errorf("flush replayed log: %w", err)
 	}
 	db.rules.Store(r.rules)
+	db.expiring.Store(db.expires.Load() > 0)
 	if db.wal, err = wal.Create(db.fs, db.walOptions(), segment, max(sum.LastSeq, db.visible.Load())+1, sum); err != nil {
 		return err
 	}
@@ -144,6 +146,7 @@ type replayer struct {
 	segment uint64
 	last    uint64
 	rules   *ruleTable
+	key     []byte
 }
 
 func (r *replayer) record(rec *wal.Record) error {
@@ -174,14 +177,24 @@ func (r *replayer) record(rec *wal.Record) error {
 func (r *replayer) apply(seq uint64, op *kv.Op) (err error) {
 	switch op.Kind {
 	case kv.OpPut:
-		if op.Key[0] == spaceCatalog {
+		key, label := op.Key, uint8(0)
+		switch class := key[0] - spaceClass; {
+		case key[0] == spaceCatalog:
 			r.countKey(&op.Row)
+		case key[0] >= spaceClass && class < compaction.ClassData:
+			r.key = internalKey(r.key[:0], spaceData, key[1:])
+			key, label = r.key, labelOf(class)
+		case key[0] != spaceData && key[0] != spaceExpiry:
+			return fmt.Errorf("%w: a key of the unknown space %#x", errMeta, key[0])
 		}
-		r.mem.Add(r.mem.Series(op.Key), seq, &op.Row)
+		series := r.mem.Series(key)
+		series.SetLabel(label)
+		r.mem.Add(series, seq, &op.Row)
 	case kv.OpDeleteRange:
 		op.Tombstone.Seq = seq
 		if op.Tombstone.Prefix && len(op.Tombstone.Key) == 0 {
 			r.db.keys.Store(0)
+			r.db.expires.Store(0)
 		}
 		r.mem.AddTombstone(op.Tombstone)
 	case kv.OpMeta:
@@ -191,6 +204,7 @@ func (r *replayer) apply(seq uint64, op *kv.Op) (err error) {
 }
 
 func (r *replayer) countKey(row *kv.Row) {
+	r.db.expires.Add(uint64(expiryChange(row)))
 	switch {
 	case row.Form == kv.FormDelete:
 		r.db.keys.Add(^uint64(0))
@@ -206,7 +220,7 @@ func (r *replayer) flush(minSegment uint64) error {
 	db, old := r.db, r.mem
 	seq := max(r.last, db.visible.Load())
 	old.frozenAt.Store(seq)
-	old.keys, old.rules = db.keys.Load(), r.rules
+	old.keys, old.expires, old.rules = db.keys.Load(), db.expires.Load(), r.rules
 	r.mem = db.newMemory(seq+1, max(minSegment, db.state.Load().MinSegment))
 	db.versionMu.Lock()
 	cur := db.current.Load()

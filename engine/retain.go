@@ -67,8 +67,8 @@ func copyRule(r *Rule) (Rule, bool) {
 // sequence, and published before it: whoever sees a group sees its rules.
 func (db *DB) viewOf(v *version) view {
 	w := view{db: db, v: v, seq: db.horizon(v)}
-	w.rules = db.rules.Load()
-	if w.rules != nil {
+	w.rules, w.expiring = db.rules.Load(), db.expiring.Load()
+	if w.rules != nil || w.expiring {
 		w.now = db.nowMS()
 	}
 	return w
@@ -89,6 +89,13 @@ func (db *DB) publishRules(g *group) {
 // expired. newest: the caller reads the newest record only, which a number of
 // records never hides.
 func (w view) visibleFrom(key []byte, newest bool) (kv.ID, bool, error) {
+	if w.expiring {
+		var space [128]byte
+		_, ok, err := w.liveEntry(internalKey(space[:0], spaceCatalog, key[1:]))
+		if err != nil || !ok {
+			return kv.ID{}, false, err
+		}
+	}
 	r := w.rules.find(key[1:])
 	if r == nil {
 		return kv.MinID, true, nil

@@ -142,7 +142,7 @@ func (c *committer) freeze() error {
 	}
 	c.enc.StartSegment()
 	c.early = false
-	c.mem.keys, c.mem.rules = db.keys.Load(), c.rules
+	c.mem.keys, c.mem.expires, c.mem.rules = db.keys.Load(), db.expires.Load(), c.rules
 	c.mem.frozenAt.Store(c.nextSeq - 1)
 	next := db.newMemory(c.nextSeq, db.wal.Segment())
 	db.versionMu.Lock()

@@ -87,8 +87,8 @@ func (s *Snapshot) Key(key []byte) (KeyInfo, bool, error) {
 	if err := checkKey(key); err != nil {
 		return KeyInfo{}, false, err
 	}
-	entry, ok, err := s.catalogEntry(internalKey(nil, spaceCatalog, key))
-	return KeyInfo{Key: key, Kind: entry.kind, Created: entry.created}, ok, err
+	entry, ok, err := s.liveEntry(internalKey(nil, spaceCatalog, key))
+	return entry.info(key), ok, err
 }
 
 // ScanOptions choose the records of a scan. The zero value of Limit means no

@@ -14,7 +14,7 @@ var errCold = errors.New("needs a read from disk")
 // writerView reads everything that the commit goroutine has written so far, the
 // unpublished included.
 func (c *committer) writerView() view {
-	return view{db: c.db, v: c.v, seq: c.nextSeq - 1, now: c.now, rules: c.rules}
+	return view{db: c.db, v: c.v, seq: c.nextSeq - 1, now: c.now, rules: c.rules, expiring: c.db.expiring.Load()}
 }
 
 // stateOf returns what is known of a key, from the hot keys or the catalog. Unless

@@ -23,6 +23,7 @@ type memory struct {
 	// while it is the active one.
 	frozenAt atomic.Uint64
 	keys     uint64     // number of keys when it was frozen
+	expires  uint64     // of them, with an expiry
 	rules    *ruleTable // when it was frozen
 	ruled    bool       // it holds a change of the rules
 }
@@ -51,6 +52,7 @@ type version struct {
 	data    []*table  // newest first by sequence
 	byTime  []*table  // data, newest maximum time first
 	catalog []*table  // newest first
+	expiry  []*table  // newest first
 	tombs   *kv.Tombstones
 	maxTime uint64 // of data
 }
@@ -68,18 +70,23 @@ func newVersion(mem []*memory, tables []*table, tombs *kv.Tombstones) *version {
 			v.catalog = append(v.catalog, t)
 			continue
 		}
+		if t.file.Class == compaction.ClassExpiry {
+			v.expiry = append(v.expiry, t)
+			continue
+		}
 		v.data = append(v.data, t)
 		v.maxTime = max(v.maxTime, t.file.MaxTime)
 	}
 	newest := func(a, b *table) int { return cmp.Compare(b.file.MaxSeq, a.file.MaxSeq) }
 	slices.SortStableFunc(v.data, newest)
 	slices.SortStableFunc(v.catalog, newest)
+	slices.SortStableFunc(v.expiry, newest)
 	v.byTime = slices.Clone(v.data)
 	slices.SortStableFunc(v.byTime, func(a, b *table) int { return cmp.Compare(b.file.MaxTime, a.file.MaxTime) })
 	return v
 }
 
-func (v *version) tables() []*table { return slices.Concat(v.data, v.catalog) }
+func (v *version) tables() []*table { return slices.Concat(v.data, v.catalog, v.expiry) }
 
 // release gives the reference back; the last one lets go of everything.
 func (v *version) release() {

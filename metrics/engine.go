@@ -33,6 +33,11 @@ type Engine struct {
 	BloomFalsePositives Counter
 	CorruptReads        Counter // reads answered with a corruption error
 
+	ExpiredKeys    Counter // keys deleted because their time to live had ended
+	RetentionFiles Counter // files dropped whole because all of their records had expired
+	RetentionBytes Counter // bytes of them
+	RetentionTrims Counter // range deletes written for rules of bytes and records
+
 	Files           Gauge
 	FileBytes       Gauge
 	WALSegments     Gauge
@@ -84,6 +89,10 @@ func (e *Engine) nameMerges() {
 	s.counter("bloom_checks_total", "Filter checks.", &e.BloomChecks)
 	s.counter("bloom_negatives_total", "Filter checks that ruled a file out.", &e.BloomNegatives)
 	s.counter("bloom_false_positives_total", "Filter checks that let a file through in vain.", &e.BloomFalsePositives)
+	s.counter("expired_keys_total", "Keys deleted because their time to live had ended.", &e.ExpiredKeys)
+	s.counter("retention_dropped_files_total", "Files dropped whole because all of their records had expired.", &e.RetentionFiles)
+	s.counter("retention_dropped_bytes_total", "Bytes of such files.", &e.RetentionBytes)
+	s.counter("retention_trims_total", "Range deletes written for retention rules of bytes and records.", &e.RetentionTrims)
 	s.counter("corrupt_reads_total", "Reads that met a damaged block or file.", &e.CorruptReads)
 }
 
