@@ -82,7 +82,9 @@ func (db *DB) compactOnce() (bool, error) {
 	})
 	if !ok {
 		if plan, ok = db.purge(v); !ok {
-			return true, nil
+			if plan, ok = db.reclaim(v); !ok {
+				return true, nil
+			}
 		}
 	}
 	inputs := make([]compaction.Input, len(plan.Inputs))
@@ -92,7 +94,7 @@ func (db *DB) compactOnce() (bool, error) {
 		removed[i] = f.ID
 		db.metrics.CompactionBytesIn.Add(uint64(f.Size))
 	}
-	outputs, err := db.merge(inputs, v.tombs, plan)
+	outputs, err := db.merge(inputs, v, plan)
 	if err != nil {
 		return false, fmt.Errorf("merge %d files (%s): %w", len(inputs), plan.Reason, err)
 	}
@@ -105,8 +107,13 @@ func (db *DB) compactOnce() (bool, error) {
 	return false, nil
 }
 
-func (db *DB) merge(inputs []compaction.Input, tombs *kv.Tombstones, plan compaction.Plan) ([]manifest.File, error) {
-	outputs, err := compaction.Merge(inputs, tombs, plan, compaction.Output{
+func (db *DB) merge(inputs []compaction.Input, v *version, plan compaction.Plan) ([]manifest.File, error) {
+	var floor func(key []byte) kv.ID
+	if plan.DropDeletes && plan.Class <= compaction.ClassData {
+		floor = db.viewOf(v).floors()
+	}
+	outputs, err := compaction.Merge(inputs, v.tombs, plan, compaction.Output{
+		Floor:  floor,
 		FS:     db.tableFS(),
 		NextID: db.nextFileID,
 		Codec:  sstable.CodecZstd,

@@ -66,6 +66,7 @@ type DB struct {
 	tableSyncs   tableSyncs
 	orphans      []uint64 // files of a compaction that could not be installed; under compactMu
 	purging      purging  // under compactMu
+	reclaiming   reclaiming
 
 	stopping   chan struct{} // closed when background work should end
 	giveUp     chan struct{} // closed when a stalled commit should end

@@ -75,6 +75,8 @@ func (db *DB) settled(m *memory) bool {
 func (db *DB) flush(m *memory) error {
 	start := time.Now()
 	it := m.Iterator(nil, m.frozenAt.Load())
+	floor, done := db.flushFloors(m)
+	defer done()
 	class := func(key []byte) uint8 { return classOf(key, it.Label()) }
 	files, err := compaction.Build(it, class, compaction.Output{
 		FS:     db.tableFS(),
@@ -83,6 +85,7 @@ func (db *DB) flush(m *memory) error {
 		MaxSeq: m.frozenAt.Load(),
 		Codec:  sstable.CodecS2,
 		Split:  true,
+		Floor:  floor,
 	})
 	if err != nil {
 		return fmt.Errorf("write tables: %w", err)
