@@ -145,6 +145,7 @@ func (db *DB) start() {
 	db.workDone.Go(db.spareLoop)
 	db.workDone.Go(db.watch)
 	db.workDone.Go(db.expireLoop)
+	db.workDone.Go(db.trimLoop)
 }
 
 // Close ends all work: what is in the queue is still committed and answered,
