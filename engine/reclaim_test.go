@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"tskv/disk"
 	"tskv/disk/disktest"
 	"tskv/kv"
+	"tskv/manifest"
 )
 
 const hour = 3_600_000
@@ -95,31 +97,61 @@ func TestExpiredFilesGo(t *testing.T) {
 
 // TestNothingOldComesOut: a record that replaced another one in an older file and
 // has expired must not go before the older one, which would be seen once the rule
-// is gone.
+// is gone: not in a flush, not in a merge without that file, not with its file.
 func TestNothingOldComesOut(t *testing.T) {
 	for _, rule := range []Rule{{AgeMS: hour}, {Records: 1}} {
-		s := newScript(t)
-		const start = 1000 * 24 * hour
-		s.now.Store(start)
-		for round := range 6 {
-			for i := range uint64(20) {
-				s.do(Op{ID: id(start+i, 0), Value: fmt.Appendf(nil, "round %d", round)})
+		for _, merge := range []bool{false, true} {
+			s := newScript(t)
+			const start = 1000 * 24 * hour
+			rng := rand.New(rand.NewPCG(1, 1))
+			s.now.Store(start)
+			rule.Pattern = []byte("k")
+			for round := range 6 {
+				if round == 0 {
+					s.do(Op{ID: id(start+2*hour, 0), Value: []byte("last")})
+				}
+				if round == 1 {
+					s.now.Store(start + 2*hour)
+					s.must(s.db.Retain(rule))
+				}
+				for i := range uint64(20) {
+					s.do(Op{ID: id(start+i, 0), Value: fmt.Appendf(nil, "round %d", round)})
+				}
+				var b Batch
+				for i := range uint64(20_000) {
+					if round == 0 { // makes the first file a large one
+						b.Put([]byte("j"), id(start+i, 0), fmt.Append(nil, rng.Uint32()))
+						b.Put([]byte("l"), id(start+i, 0), fmt.Append(nil, rng.Uint32()))
+					}
+				}
+				s.must(s.db.Apply(&b))
+				s.must(s.db.Flush())
 			}
-			s.must(s.db.Flush())
-		}
-		s.do(Op{ID: id(start+2*hour, 0), Value: []byte("round 5")})
-		rule.Pattern = []byte("k")
-		s.must(s.db.Retain(rule))
-		s.now.Store(start + 2*hour)
-		s.must(s.db.Compact())
-		if n := s.count("k"); n != 1 {
-			t.Fatalf("%d records in force", n)
-		}
-		s.update(func(t *Tx) error { _, err := t.Unretain(rule.Pattern, false); return err })
-		if got := s.read(); strings.Contains(strings.ReplaceAll(got, "round 5", ""), "round") {
-			t.Fatalf("replaced records are back: %s", got)
+			if merge {
+				s.must(s.db.Compact())
+			}
+			if n := s.count("k"); n != 1 {
+				t.Fatalf("%d records in force", n)
+			}
+			s.update(func(t *Tx) error { _, err := t.Unretain(rule.Pattern, false); return err })
+			if got := s.read(); strings.Contains(strings.ReplaceAll(got, "round 5", ""), "round") {
+				t.Fatalf("replaced records are back: %s", got)
+			}
 		}
 	}
+}
+
+// TestRuleAloneIsFlushed: a clean shutdown leaves nothing to replay.
+func TestRuleAloneIsFlushed(t *testing.T) {
+	s := newScript(t)
+	s.must(s.db.Retain(Rule{Prefix: true, Records: 7}))
+	s.must(s.db.Close())
+	state, err := manifest.Load(s.fs)
+	s.must(err)
+	if len(state.Retention) != 1 || state.Retention[0].Records != 7 {
+		t.Fatalf("rules %+v", state.Retention)
+	}
+	s.open()
 }
 
 // TestRebirthInAnotherClass: a key that is born again under another rule gets
