@@ -35,8 +35,10 @@ type touched struct {
 
 // update runs one Update function; if it fails, its effects are taken back.
 func (c *committer) update(g *group, op *Op) error {
-	mark := undoMark{seq: c.nextSeq, enc: c.enc.Mark(), epoch: c.hot.epoch, rules: c.rules, ruled: g.ruled,
-		keys: g.keys, expires: g.expires, cleared: g.cleared, expired: g.expired}
+	mark := undoMark{
+		seq: c.nextSeq, enc: c.enc.Mark(), epoch: c.hot.epoch, rules: c.rules, ruled: g.ruled,
+		keys: g.keys, expires: g.expires, cleared: g.cleared, expired: g.expired,
+	}
 	err := op.Update(&Tx{c: c, g: g})
 	if err != nil && c.nextSeq != mark.seq {
 		c.rollBack(g, &mark)

@@ -58,6 +58,30 @@ func expireCommands() []spec {
 	}
 }
 
+// expiringValues are the strings that have to do with expiry.
+func expiringValues() []spec {
+	const write = flagWrite | flagFast | flagQueued
+	one := keySpec{1, 1, 1}
+	return []spec{
+		{
+			name: "setex", arity: 4, flags: write, keys: one, group: "string", since: "0.2.0",
+			syntax: "key seconds value", summary: "Writes a new version of a value that expires after a time.", run: (*session).setEx,
+		},
+		{
+			name: "psetex", arity: 4, flags: write, keys: one, group: "string", since: "0.2.0",
+			syntax: "key milliseconds value", summary: "Writes a new version of a value that expires after a time.", run: (*session).pSetEx,
+		},
+		{
+			name: "getex", arity: -2, flags: write, keys: one, group: "string", since: "0.2.0",
+			syntax: "key [EX seconds|PX milliseconds|EXAT unix-seconds|PXAT unix-milliseconds|PERSIST]", summary: "The newest value; says when the key expires.", run: (*session).getEx,
+		},
+		{
+			name: "getdel", arity: 2, flags: write, keys: one, group: "string", since: "0.2.0",
+			syntax: "key", summary: "The newest value, and deletes the key.", run: (*session).getDel,
+		},
+	}
+}
+
 // expireUnit says how the time of an expiry is written.
 type expireUnit struct {
 	scale    int64 // milliseconds
@@ -231,6 +255,7 @@ func (o *ttlOptions) resolve(name string, now int64) error {
 func (s *session) setEx(args [][]byte) error {
 	return s.setFor(args, expireUnit{scale: 1000, relative: true})
 }
+
 func (s *session) pSetEx(args [][]byte) error {
 	return s.setFor(args, expireUnit{scale: 1, relative: true})
 }

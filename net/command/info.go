@@ -236,6 +236,7 @@ func (s *session) infoStorage(t *infoText) {
 		t.line("file_bytes", st.FileBytes)
 		t.line("file_rows", st.FileRows)
 		t.line("tombstones", st.Tombstones)
+		t.line("retention_rules", st.Rules)
 		t.line("wal_segments", st.LastSegment-st.FirstSegment+1)
 		t.line("read_only", flag(st.ReadOnly != nil))
 		if st.ReadOnly != nil {

@@ -21,22 +21,6 @@ func stringCommands() []spec {
 			syntax: "key value", summary: "Writes a value if the key does not exist.", run: (*session).setNX,
 		},
 		{
-			name: "setex", arity: 4, flags: write, keys: one, group: "string", since: "0.2.0",
-			syntax: "key seconds value", summary: "Writes a new version of a value that expires after a time.", run: (*session).setEx,
-		},
-		{
-			name: "psetex", arity: 4, flags: write, keys: one, group: "string", since: "0.2.0",
-			syntax: "key milliseconds value", summary: "Writes a new version of a value that expires after a time.", run: (*session).pSetEx,
-		},
-		{
-			name: "getex", arity: -2, flags: write, keys: one, group: "string", since: "0.2.0",
-			syntax: "key [EX seconds|PX milliseconds|EXAT unix-seconds|PXAT unix-milliseconds|PERSIST]", summary: "The newest value; says when the key expires.", run: (*session).getEx,
-		},
-		{
-			name: "getdel", arity: 2, flags: write, keys: one, group: "string", since: "0.2.0",
-			syntax: "key", summary: "The newest value, and deletes the key.", run: (*session).getDel,
-		},
-		{
 			name: "getset", arity: 3, flags: write, keys: one, group: "string", since: "0.1.0",
 			syntax: "key value", summary: "Writes a new version and answers the one before.", run: (*session).getSet,
 		},

@@ -85,7 +85,7 @@ type table struct {
 func newTable() *table {
 	t := &table{byName: map[string]*spec{}}
 	for _, family := range [][]spec{
-		connectionCommands(), clientCommands(), seriesCommands(), stringCommands(), keyCommands(), expireCommands(), retainCommands(),
+		connectionCommands(), clientCommands(), seriesCommands(), stringCommands(), keyCommands(), expireCommands(), expiringValues(), retainCommands(),
 		serverCommands(), configCommands(), observeCommands(), commandCommands(),
 	} {
 		for i := range family {
