@@ -379,7 +379,7 @@ func TestRulesSurviveCrashes(t *testing.T) {
 	}
 	count := disktest.New()
 	run(count)
-	for stop := 1; stop < count.Ops(); stop += 2 {
+	for stop := 1; stop < count.Ops(); stop += 5 {
 		fs := disktest.New()
 		fs.StopAfter(stop)
 		acked := run(fs)
