@@ -48,15 +48,17 @@ const (
 // Op is one operation of a batch: a put, or an Update function. Byte slices are
 // only read, and only until Apply returns.
 type Op struct {
-	Key    []byte
-	Value  []byte
-	Tags   kv.TagSet
-	ID     kv.ID // asked for; after Apply the ID that was written
-	Mode   IDMode
-	Cond   Condition
-	After  kv.ID
-	Update func(*Tx) error // if set, everything above is unused
-	Keys   [][]byte        // the keys that Update reads or writes
+	Key   []byte
+	Value []byte
+	Tags  kv.TagSet
+	ID    kv.ID // asked for; after Apply the ID that was written
+	Mode  IDMode
+	Cond  Condition
+	After kv.ID
+	// Persist: if the record is written, the key loses its expiry.
+	Persist bool
+	Update  func(*Tx) error // if set, everything above is unused
+	Keys    [][]byte        // the keys that Update reads or writes
 	// Frees marks an Update that only deletes: a batch of nothing else is accepted
 	// while the disk is nearly full, because it is the way to make room.
 	Frees bool

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 
+	"tskv/compaction"
 	"tskv/kv"
 	"tskv/wal"
 )
@@ -14,11 +15,33 @@ type group struct {
 	firstSeq uint64
 	lastSeq  uint64 // firstSeq-1 while it is empty
 	keys     int64  // change of the number of keys
-	cleared  bool   // the number of keys starts from zero in this group
+	expires  int64  // change of the number of keys with an expiry
+	cleared  bool   // both numbers start from zero in this group
+	expired  uint64 // keys that it deletes because they have expired
 	bytes    uint64 // of keys, values, tags and times that it puts
 	err      error
 	undone   bool // the log refused it: its sequences hold nothing
+	before   *ruleTable
+	rules    *ruleTable // what it leaves, if ruled
+	ruled    bool       // it changes the retention rules
 	events   *events
+}
+
+// labelOf is the label of a memtable's series of a class; 0 stands for the class
+// of most.
+func labelOf(class uint8) uint8 { return compaction.ClassData - class }
+
+// birthClass returns the retention class of a new key. A key that has rows in the
+// memtable keeps their class: they may be of an earlier life of the key that an
+// Update has ended, which may still be undone.
+func (c *committer) birthClass(st *keyState) uint8 {
+	if s := c.mem.Find(st.data); s != nil {
+		return compaction.ClassData - s.Label()
+	}
+	if r := c.rules.find(st.data[1:]); r != nil {
+		return compaction.ClassOf(r.AgeMS)
+	}
+	return compaction.ClassData
 }
 
 // committer is the state of the commit goroutine; nothing else touches it.
@@ -42,7 +65,8 @@ type committer struct {
 	enc     kv.Encoder
 	payload []byte
 	nextSeq uint64
-	now     uint64 // milliseconds, once per group
+	now     uint64     // milliseconds, once per group
+	rules   *ruleTable // the unpublished included
 	keyBuf  []byte
 	row     kv.Row  // scratch, so that rows do not escape one by one
 	start   kv.Mark // the encoder at the start of the group
@@ -113,7 +137,7 @@ func (c *committer) takeAll() []*Batch {
 
 func (c *committer) begin(g *group) {
 	c.now = max(uint64(max(c.db.options.Now().UnixMilli(), 0)), c.now)
-	g.firstSeq, g.lastSeq = c.nextSeq, c.nextSeq-1
+	g.firstSeq, g.lastSeq, g.before = c.nextSeq, c.nextSeq-1, c.rules
 	g.events = c.db.recent.record(g.firstSeq)
 	c.enc.Begin(c.payload[:0])
 	c.start = c.enc.Mark()
@@ -193,6 +217,9 @@ func (c *committer) put(g *group, op *Op) error {
 			return err
 		}
 	}
+	if err := c.dropExpired(g, st); err != nil {
+		return err
+	}
 	if st.exists && st.entry.kind != KindSeries {
 		return ErrWrongType
 	}
@@ -232,6 +259,9 @@ func (c *committer) put(g *group, op *Op) error {
 		st.last, st.filled, st.lastKnown = id, true, true
 	}
 	st.observe(id)
+	if op.Persist {
+		c.setExpiry(g, st, 0)
+	}
 	op.ID, op.Written = id, true
 	return nil
 }
@@ -284,8 +314,9 @@ func (c *committer) freshID(st *keyState) (kv.ID, error) {
 // create writes the catalog row of a new key.
 func (c *committer) create(g *group, st *keyState) {
 	st.exists, st.lastKnown = true, true
-	st.entry = catalogEntry{kind: KindSeries, created: c.now}
-	c.row = birthRow(KindSeries, c.now)
+	st.entry = catalogEntry{kind: KindSeries, class: c.birthClass(st), created: c.now}
+	st.ref = kv.KeyRef{} // the log's key depends on the class
+	c.row = birthRow(KindSeries, c.now, st.entry.class)
 	c.writeCatalog(g, st)
 	g.keys++
 }
@@ -306,7 +337,13 @@ func (c *committer) writeRow(g *group, st *keyState) {
 		series = c.mem.Series(st.data)
 		st.memory, st.series = c.mem.number, series.Number()
 	}
-	c.enc.Put(&st.ref, st.data, &c.row)
+	series.SetLabel(labelOf(st.entry.class))
+	key := st.data
+	if st.entry.class != compaction.ClassData {
+		c.keyBuf = internalKey(c.keyBuf[:0], spaceClass+st.entry.class, st.data[1:])
+		key = c.keyBuf
+	}
+	c.enc.Put(&st.ref, key, &c.row)
 	st.changed = c.take(g)
 	c.mem.Add(series, st.changed, &c.row)
 }
@@ -374,6 +411,7 @@ func (c *committer) syncEarly() {
 func (c *committer) undo(g *group) {
 	c.mem.Abort(g.firstSeq, g.lastSeq)
 	c.forget()
+	c.rules, g.ruled = g.before, false
 	c.enc.Rewind(c.start)
 	if errors.Is(g.err, wal.ErrSegmentEnded) && c.rotateErr != nil {
 		g.err = c.rotateErr // says why there is no other segment

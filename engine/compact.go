@@ -114,6 +114,9 @@ func (db *DB) choose(v *version, generation uint64) (compaction.Plan, bool) {
 	}
 	plan, ok := db.purge(v)
 	if !ok {
+		plan, ok = db.reclaim(v)
+	}
+	if !ok {
 		db.idleAt.Store(generation)
 	}
 	return plan, ok
@@ -141,7 +144,7 @@ func (db *DB) carryOut(v *version, plan compaction.Plan) error {
 		inputs[i] = compaction.Input{Reader: byID[f.ID].Reader, File: f}
 		removed[i] = f.ID
 	}
-	outputs, err := db.merge(inputs, v.tombs, plan)
+	outputs, err := db.merge(inputs, v, plan)
 	if err != nil {
 		return fmt.Errorf("merge %d files (%s): %w", len(inputs), plan.Reason, err)
 	}
@@ -158,13 +161,18 @@ func (db *DB) carryOut(v *version, plan compaction.Plan) error {
 	return nil
 }
 
-func (db *DB) merge(inputs []compaction.Input, tombs *kv.Tombstones, plan compaction.Plan) ([]manifest.File, error) {
+func (db *DB) merge(inputs []compaction.Input, v *version, plan compaction.Plan) ([]manifest.File, error) {
 	if !plan.Covered {
 		for _, in := range inputs {
 			db.metrics.CompactionBytesIn.Add(uint64(in.File.Size))
 		}
 	}
-	outputs, err := compaction.Merge(inputs, tombs, plan, compaction.Output{
+	var floor func(key []byte) kv.ID
+	if plan.DropDeletes && plan.Class <= compaction.ClassData {
+		floor = db.viewOf(v).floors()
+	}
+	outputs, err := compaction.Merge(inputs, v.tombs, plan, compaction.Output{
+		Floor:  floor,
 		FS:     db.tableFS(),
 		NextID: db.nextFileID,
 		Codec:  sstable.CodecZstd,

@@ -74,8 +74,8 @@ func (k *KeyIterator) Next() (KeyInfo, bool, error) {
 		if err != nil {
 			return KeyInfo{}, false, k.w.db.readError(err)
 		}
-		if ok {
-			return KeyInfo{Key: k.key, Kind: entry.kind, Created: entry.created}, true, nil
+		if ok && !entry.expired(k.w.now) {
+			return entry.info(k.key), true, nil
 		}
 	}
 }

@@ -139,7 +139,7 @@ func (c *committer) refresh() {
 
 // freezeIfFilled freezes the active memtable unless nothing is in it.
 func (c *committer) freezeIfFilled() error {
-	if c.mem.Rows() == 0 && !c.mem.HasTombstones() {
+	if c.mem.Rows() == 0 && !c.mem.HasTombstones() && !c.mem.ruled {
 		return nil
 	}
 	return c.freeze()
@@ -154,7 +154,7 @@ func (c *committer) freeze() error {
 	}
 	c.enc.StartSegment()
 	c.early = false
-	c.mem.keys = db.keys.Load()
+	c.mem.keys, c.mem.expires, c.mem.rules = db.keys.Load(), db.expires.Load(), c.rules
 	c.mem.frozenAt.Store(c.nextSeq - 1)
 	next := db.newMemory(c.nextSeq, db.wal.Segment())
 	db.versionMu.Lock()

@@ -9,6 +9,8 @@ import (
 // Stats are numbers about the store at one moment.
 type Stats struct {
 	Keys            uint64
+	Expires         uint64 // of them, with an expiry
+	Rules           int    // of retention
 	VisibleSeq      uint64 // sequence of the last visible write
 	FlushedSeq      uint64 // tables hold everything up to here
 	MemtableBytes   int64  // memtables that are not in tables yet
@@ -31,7 +33,7 @@ type Stats struct {
 
 // Stats returns the present numbers.
 func (db *DB) Stats() Stats {
-	s := Stats{Keys: db.keys.Load(), VisibleSeq: db.visible.Load(), Sync: db.options.Sync, SyncInterval: db.options.SyncInterval, ReadOnly: db.refusal()}
+	s := Stats{Keys: db.keys.Load(), Expires: db.expires.Load(), Rules: len(db.rules.Load().list()), VisibleSeq: db.visible.Load(), Sync: db.options.Sync, SyncInterval: db.options.SyncInterval, ReadOnly: db.refusal()}
 	v := db.acquire()
 	if v == nil {
 		return s
@@ -49,7 +51,7 @@ func (db *DB) Stats() Stats {
 	for _, t := range v.tables() {
 		s.Files++
 		s.FileBytes += t.file.Size
-		if t.file.Class != compaction.ClassCatalog {
+		if t.file.Class <= compaction.ClassData {
 			s.FileRows += t.file.Rows
 		}
 	}

@@ -24,6 +24,9 @@ type memory struct {
 	// while it is the active one.
 	frozenAt atomic.Uint64
 	keys     uint64       // number of keys when it was frozen
+	expires  uint64       // of them, with an expiry
+	rules    *ruleTable   // when it was frozen
+	ruled    bool         // it holds a change of the rules
 	logged   atomic.Int64 // bytes of log records with its writes
 	// filledAt is when something was first seen in it, in nanoseconds since 1970;
 	// aged asks for the memtable to be frozen.
@@ -61,6 +64,7 @@ type version struct {
 	data    []*table  // what readers read of all, as data, catalog and byTime are
 	byTime  []*table  // data, newest maximum time first
 	catalog []*table  // newest first
+	expiry  []*table  // newest first
 	tombs   *kv.Tombstones
 	maxTime uint64 // of data
 }
@@ -82,6 +86,8 @@ func newVersion(mem []*memory, frozen int, tables []*table, tombs *kv.Tombstones
 		case shadowed[t.file.ID]:
 		case t.file.Class == compaction.ClassCatalog:
 			v.catalog = append(v.catalog, t)
+		case t.file.Class == compaction.ClassExpiry:
+			v.expiry = append(v.expiry, t)
 		default:
 			v.data = append(v.data, t)
 			v.maxTime = max(v.maxTime, t.file.MaxTime)
@@ -103,8 +109,8 @@ func (t *table) catalogRank() int {
 	return 0
 }
 
-// stored returns the files of data, newest first, those that readers leave to warm
-// memtables included.
+// stored returns all files but the catalog, newest first, those that readers leave to
+// warm memtables included.
 func (v *version) stored() []*table {
 	n := len(v.all)
 	for n > 0 && v.all[n-1].catalogRank() == 1 {

@@ -37,10 +37,7 @@ func (w view) changed(key []byte, since uint64) bool {
 	if anyAfter(w.v.tombs.Covering(key, nil), since) {
 		return true
 	}
-	tables := w.v.data
-	if key[0] == spaceCatalog {
-		tables = w.v.catalog
-	}
+	tables := w.tables(key)
 	var hash sstable.Hash
 	for i, t := range tables {
 		if i == 0 {

@@ -43,6 +43,11 @@ type Engine struct {
 	CacheMisses         Counter
 	RevokedSnapshots    Counter // memtables taken from readers that were too slow
 
+	ExpiredKeys    Counter // keys deleted because their time to live had ended
+	RetentionFiles Counter // files dropped whole because all of their records had expired
+	RetentionBytes Counter // bytes of them
+	RetentionTrims Counter // range deletes written for rules of bytes and records
+
 	HotFiles        Gauge // most files in one window that are still to be merged
 	Files           Gauge
 	FileBytes       Gauge
@@ -109,6 +114,10 @@ func (e *Engine) nameMerges() {
 	s.counter("block_cache_hits_total", "Payloads found in the block cache.", &e.CacheHits)
 	s.counter("block_cache_misses_total", "Payloads that had to be decompressed.", &e.CacheMisses)
 	s.counter("snapshots_revoked_total", "Memtables taken from readers that kept them for too long.", &e.RevokedSnapshots)
+	s.counter("expired_keys_total", "Keys deleted because their time to live had ended.", &e.ExpiredKeys)
+	s.counter("retention_dropped_files_total", "Files dropped whole because all of their records had expired.", &e.RetentionFiles)
+	s.counter("retention_dropped_bytes_total", "Bytes of such files.", &e.RetentionBytes)
+	s.counter("retention_trims_total", "Range deletes written for retention rules of bytes and records.", &e.RetentionTrims)
 	s.counter("corrupt_reads_total", "Reads that met a damaged block or file.", &e.CorruptReads)
 	s.counter("blocks_decoded_total", "Blocks of table files opened, by reads and merges.", &e.BlocksDecoded)
 }

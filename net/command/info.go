@@ -166,7 +166,7 @@ func (s *session) infoStats(t *infoText) {
 	t.line("total_net_input_bytes", n.BytesIn)
 	t.line("total_net_output_bytes", n.BytesOut)
 	t.line("rejected_connections", n.Rejected)
-	t.line("expired_keys", 0)
+	t.line("expired_keys", s.h.opt.Engine.ExpiredKeys.Value())
 	t.line("evicted_keys", 0)
 	t.line("pubsub_channels", 0)
 	t.line("pubsub_patterns", 0)
@@ -245,6 +245,7 @@ func (s *session) infoStorage(t *infoText) {
 		t.line("hot_files", st.HotFiles)
 		t.line("damaged_files", st.DamagedFiles)
 		t.line("tombstones", st.Tombstones)
+		t.line("retention_rules", st.Rules)
 		t.line("wal_segments", st.LastSegment-st.FirstSegment+1)
 		t.line("read_only", flag(st.ReadOnly != nil))
 		if st.ReadOnly != nil {
@@ -270,7 +271,7 @@ func (s *session) infoKeyspace(t *infoText) {
 		return
 	}
 	if n := s.db.Keys(); n > 0 {
-		t.line("db0", fmt.Sprintf("keys=%d,expires=0,avg_ttl=0", n))
+		t.line("db0", fmt.Sprintf("keys=%d,expires=%d,avg_ttl=0", n, s.db.Expires()))
 	}
 }
 

@@ -95,7 +95,7 @@ type table struct {
 func newTable() *table {
 	t := &table{byName: map[string]*spec{}}
 	for _, family := range [][]spec{
-		connectionCommands(), clientCommands(), seriesCommands(), stringCommands(), keyCommands(),
+		connectionCommands(), clientCommands(), seriesCommands(), stringCommands(), keyCommands(), expireCommands(), expiringValues(), retainCommands(),
 		serverCommands(), configCommands(), observeCommands(), commandCommands(), transactionCommands(), pubsubCommands(), monitorCommands(),
 	} {
 		for i := range family {
