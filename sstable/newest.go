@@ -88,13 +88,17 @@ func (q *query) blockFor(r *Reader, at kv.ID) (place, error) {
 		return where, nil
 	}
 	for level := listRoot; level >= listLeaf; level-- {
-		data, _, err := r.view(where, &q.list)
+		data, mapped, err := r.view(where, &q.list)
 		if err != nil {
 			return where, err
 		}
+		trusted := mapped && r.checked.has(where)
 		var list blockList
-		if err := list.parse(data, r.seed, r.footer.index.offset); err != nil {
+		if err := list.parse(data, r.seed, r.footer.index.offset, trusted); err != nil {
 			return where, r.corrupt(where, err)
+		}
+		if mapped && !trusted {
+			r.checked.set(where)
 		}
 		i := list.last(at)
 		if i < 0 || level == listLeaf && list.kind != listLeaf {
