@@ -54,7 +54,7 @@ func (c *blockCursor) fetch(at place, buf *[]byte) (list blockList, err error) {
 	if *buf, err = fetch(at, *buf); err != nil {
 		return list, err
 	}
-	if err = list.parse(*buf, c.r.seed, c.r.footer.index.offset, false); err != nil {
+	if err = list.parse(*buf, c.r.seed, c.r.footer.index.offset); err != nil {
 		return list, c.r.corrupt(at, err)
 	}
 	return list, nil

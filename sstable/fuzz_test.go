@@ -110,7 +110,7 @@ func FuzzIndex(f *testing.F) {
 			binary.LittleEndian.PutUint32(data[len(data)-8:], disk.CRC(0, data[:len(data)-8]))
 		}
 		var list blockList
-		if err := list.parse(data, 0, 1<<20, false); err == nil {
+		if err := list.parse(data, 0, 1<<20); err == nil {
 			var ref blockRef
 			for i := range list.len() {
 				_ = list.at(i, &ref)

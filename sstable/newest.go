@@ -92,13 +92,14 @@ func (q *query) blockFor(r *Reader, at kv.ID) (place, error) {
 		if err != nil {
 			return where, err
 		}
-		trusted := mapped && r.checked.has(where)
 		var list blockList
-		if err := list.parse(data, r.seed, r.footer.index.offset, trusted); err != nil {
-			return where, r.corrupt(where, err)
-		}
-		if mapped && !trusted {
+		if mapped && r.checked.has(where) {
+			err = list.parseTrusted(data, r.footer.index.offset)
+		} else if err = list.parse(data, r.seed, r.footer.index.offset); mapped && err == nil {
 			r.checked.set(where)
+		}
+		if err != nil {
+			return where, r.corrupt(where, err)
 		}
 		i := list.last(at)
 		if i < 0 || level == listLeaf && list.kind != listLeaf {
@@ -118,7 +119,7 @@ func (q *query) blockFor(r *Reader, at kv.ID) (place, error) {
 // read finds and decodes the row in its block.
 func (q *query) read(r *Reader, data []byte, at kv.ID, row *kv.Row, buf []byte) ([]byte, error) {
 	d := &q.reader
-	if err := d.open(data, r.seed, r.tagSets, r.decompressor); err != nil {
+	if err := d.open(data, r.seed, r.tagSets, &r.decompressor); err != nil {
 		return buf, err
 	}
 	w, err := d.windowOf(&q.entry, &q.ref)
@@ -129,7 +130,7 @@ func (q *query) read(r *Reader, data []byte, at kv.ID, row *kv.Row, buf []byte) 
 	if err != nil {
 		return buf, err
 	}
-	if err := d.openValue(r.decompressor); err != nil {
+	if err := d.openValue(&r.decompressor); err != nil {
 		return buf, err
 	}
 	return d.row(i, &w, row, buf)
