@@ -130,6 +130,7 @@ type blockBuilder struct {
 	body      []byte
 	out       []byte
 	encoder   columnEncoder
+	zstd      *columnCompressor // nil: none
 }
 
 func (b *blockBuilder) start() { b.directory, b.body = b.directory[:0], b.body[:0] }
@@ -148,6 +149,11 @@ func (b *blockBuilder) integers(id uint8, values []uint64) {
 	if encoding == encConst && values[0] == 0 && id != colTime && id&firstsBit == 0 {
 		b.body = b.body[:start]
 		return
+	}
+	if b.zstd != nil && underZstd(id) && encoding >= encFor {
+		if p, better := b.zstd.pack(id, values, len(b.body)-start); p != nil {
+			b.body, encoding = append(b.body[:start], p...), better
+		}
 	}
 	b.entry(id, encoding, start)
 }

@@ -58,13 +58,20 @@ func (e *blockEncoder) finish(r *run, h blockHeader) []byte {
 			e.builder.bytes(colTagSets, encBytes, e.scratch)
 		}
 	}
-	h.minTime, h.maxTime = r.timeBounds()
+	h.minTime, h.maxTime = r.time[0], r.time[len(r.time)-1]
+	if h.series > 1 {
+		h.minTime, h.maxTime = r.timeBounds()
+	}
 	return e.builder.finish(h, e.seed)
 }
 
 // numeric prepares e.num and adds forms and exceptions.
 func (e *blockEncoder) numeric(r *run) (mode, scale uint8) {
 	n := r.rows()
+	if r.decimals == n && r.sameForms() {
+		e.num = append(e.num[:0], r.num...)
+		return scaleUniform, uint8(r.form[0])
+	}
 	e.num, e.form = extend(e.num[:0], n), extend(e.form[:0], n)
 	mode, scale = align(r, e.num, e.form)
 	if mode >= scaleExplicit {

@@ -31,18 +31,23 @@ type blockReader struct {
 	runs        []uint64 // rows of each run, after openRuns
 	exceptions  exceptions
 	valuesReady bool
+	cached      cachedBlock
+
+	z             *decompressor
+	inflated      [colTags + 1][]byte // memory of columns under zstd
+	inflatedBytes int                 // of the open block
 }
 
 // open verifies a block and opens its IDs.
-func (d *blockReader) open(data []byte, seed uint32, fileSets []kv.TagSet) error {
-	d.valuesReady, d.fileSets = false, fileSets
+func (d *blockReader) open(data []byte, seed uint32, fileSets []kv.TagSet, z *decompressor) error {
+	d.valuesReady, d.fileSets, d.z, d.inflatedBytes = false, fileSets, z, 0
 	if len(data) > maxBlockBytes {
 		return fmt.Errorf("%w: %d bytes", errBlock, len(data))
 	}
 	if err := d.b.parse(data, seed); err != nil {
 		return err
 	}
-	if err := d.b.integers(&d.time, colTime, d.b.rows); err != nil {
+	if err := d.integers(&d.time, colTime); err != nil {
 		return err
 	}
 	if d.b.packed() != d.b.hasFirsts(colTime) {
@@ -53,7 +58,19 @@ func (d *blockReader) open(data []byte, seed uint32, fileSets []kv.TagSet) error
 			return err
 		}
 	}
-	return d.b.integers(&d.seq, colSeq, d.b.rows)
+	return d.integers(&d.seq, colSeq)
+}
+
+// integers opens a column with a value for each row; an absent one is all zeros.
+func (d *blockReader) integers(c *column, id uint8) error {
+	ref := &d.b.columns[id]
+	if !d.b.has(id) || ref.encoding != encForZstd && ref.encoding != encDeltaForZstd {
+		return d.b.integers(c, id, d.b.rows)
+	}
+	if err := d.inflate(c, id, ref.encoding, d.b.rows, d.b.data[ref.off:ref.off+ref.length]); err != nil {
+		return fmt.Errorf("%w %d of %d rows under zstd", err, id, d.b.rows)
+	}
+	return nil
 }
 
 // openValues opens forms, mantissas, tags and, unless only keys are wanted, the
@@ -63,8 +80,12 @@ func (d *blockReader) openValues(z *decompressor, keysOnly bool) error {
 		return nil
 	}
 	b := &d.b
-	if err := errors.Join(b.integers(&d.num, colNum, b.rows), b.integers(&d.form, colForm, b.rows),
-		b.integers(&d.tags, colTags, b.rows)); err != nil {
+	if !keysOnly || b.mode == scaleTrimmed {
+		if err := d.integers(&d.num, colNum); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(d.integers(&d.form, colForm), d.integers(&d.tags, colTags)); err != nil {
 		return err
 	}
 	if b.hasFirsts(colNum) {
@@ -99,7 +120,7 @@ func (d *blockReader) openValues(z *decompressor, keysOnly bool) error {
 func (d *blockReader) openPayload(z *decompressor) error {
 	var lengths column
 	b := &d.b
-	if err := b.integers(&lengths, colLength, b.rows); err != nil {
+	if err := d.integers(&lengths, colLength); err != nil {
 		return err
 	}
 	d.lengths = extend(d.lengths[:0], b.rows)
@@ -124,12 +145,9 @@ func (d *blockReader) openPayload(z *decompressor) error {
 	if total == 0 && p == nil {
 		return nil
 	}
-	payload, err := z.unpack(d.unpacked, p, encoding, int(total))
+	payload, err := d.unpackPayload(z, p, encoding, int(total))
 	if err != nil {
 		return err
-	}
-	if encoding != encBytes {
-		d.unpacked = payload
 	}
 	d.payload = payload
 	return nil

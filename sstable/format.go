@@ -168,15 +168,17 @@ const (
 )
 
 const (
-	encConst      = 0
-	encConstDelta = 1
-	encFor        = 2
-	encDeltaFor   = 3
-	encLinearFor  = 4
-	encRaw64      = 5
-	encBytes      = 16
-	encS2         = 17
-	encZstd       = 18
+	encConst        = 0
+	encConstDelta   = 1
+	encFor          = 2
+	encDeltaFor     = 3
+	encLinearFor    = 4
+	encRaw64        = 5
+	encForZstd      = 6
+	encDeltaForZstd = 7
+	encBytes        = 16
+	encS2           = 17
+	encZstd         = 18
 )
 
 const (

@@ -30,7 +30,7 @@ func FuzzBlock(f *testing.F) {
 		var d blockReader
 		var z decompressor
 		defer z.close()
-		if err := d.open(data, 0, nil); err != nil {
+		if err := d.open(data, 0, nil, &z); err != nil {
 			return
 		}
 		var out batch

@@ -170,7 +170,7 @@ func (w *blockWalk) block(at place, key []byte) (BlockInfo, error) {
 	if w.buf, err = w.it.ahead.fetch(r, at, w.buf); err != nil {
 		return info, err
 	}
-	if err := d.open(w.buf, r.seed, r.tagSets); err != nil {
+	if err := d.open(w.buf, r.seed, r.tagSets, &r.decompressor); err != nil {
 		return info, err
 	}
 	b := &d.b
@@ -266,6 +266,10 @@ func encodingName(encoding uint8) string {
 		return "LINEAR_FOR"
 	case encRaw64:
 		return "RAW64"
+	case encForZstd:
+		return "FOR+ZSTD"
+	case encDeltaForZstd:
+		return "DELTA_FOR+ZSTD"
 	case encBytes:
 		return "BYTES"
 	case encS2:

@@ -153,7 +153,7 @@ func (it *iterator) packedBlock() (*packedBlock, error) {
 
 func (p *packedBlock) decode(r *Reader) error {
 	d := &p.reader
-	if err := d.open(p.buf, r.seed, r.tagSets); err != nil {
+	if err := d.open(p.buf, r.seed, r.tagSets, &r.decompressor); err != nil {
 		return err
 	}
 	w, err := d.openRuns()

@@ -49,6 +49,7 @@ func (r *Reader) Newest(key []byte, at kv.ID, row *kv.Row, buf []byte) (found bo
 func (q *query) release() {
 	d := &q.reader
 	d.b.data, d.payload, d.exceptions.data, d.ownSets = nil, nil, nil, nil
+	d.cached = cachedBlock{}
 	if cap(q.block)+cap(d.unpacked) > 1<<20 {
 		q.block, d.unpacked = nil, nil
 	}
@@ -68,6 +69,7 @@ func (q *query) newest(r *Reader, key []byte, at kv.ID, row *kv.Row, buf []byte)
 	if err != nil {
 		return false, buf, err
 	}
+	q.reader.cached = r.cached(where)
 	buf, err = q.read(r, data, at, row, buf)
 	return err == nil, buf, r.corrupt(where, err)
 }
@@ -107,7 +109,7 @@ func (q *query) blockFor(r *Reader, at kv.ID) (place, error) {
 // read finds and decodes the row in its block.
 func (q *query) read(r *Reader, data []byte, at kv.ID, row *kv.Row, buf []byte) ([]byte, error) {
 	d := &q.reader
-	if err := d.open(data, r.seed, r.tagSets); err != nil {
+	if err := d.open(data, r.seed, r.tagSets, &r.decompressor); err != nil {
 		return buf, err
 	}
 	w, err := d.windowOf(&q.entry, &q.ref)

@@ -15,7 +15,8 @@ import (
 
 // ReaderOptions say how a table is read.
 type ReaderOptions struct {
-	NoMmap bool // pread everywhere
+	NoMmap bool   // pread everywhere
+	Cache  *Cache // of decompressed payloads, shared by all readers; nil: none
 }
 
 // Reader reads one finished table. All methods but Close may be called from any
@@ -38,6 +39,9 @@ type Reader struct {
 	resident residency
 	verified []atomic.Uint64 // index pages whose mapped bytes had the right checksum
 
+	cache   *Cache
+	cacheID uint64
+
 	decompressor decompressor
 	queries      sync.Pool // *query
 	states       sync.Pool // *sourceState
@@ -55,7 +59,7 @@ func openNamed(fs disk.FS, name string, want Expect, opt ReaderOptions) (*Reader
 	if err != nil {
 		return nil, fmt.Errorf("open table: %w", err)
 	}
-	r := &Reader{name: name, file: file, seed: seed(want.FileID)}
+	r := &Reader{name: name, file: file, seed: seed(want.FileID), cache: opt.Cache, cacheID: opt.Cache.newReader()}
 	r.queries.New = func() any { return new(query) }
 	r.states.New = func() any { return new(sourceState) }
 	if err := r.open(want, opt); err != nil {
@@ -212,6 +216,7 @@ func (r *Reader) Close() error {
 		errs = append(errs, r.file.Close())
 		r.file = nil
 	}
+	r.cache.forget(r.cacheID)
 	r.decompressor.close()
 	return errors.Join(errs...)
 }

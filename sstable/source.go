@@ -21,8 +21,10 @@ type sourceState struct {
 	reader blockReader
 	buf    []byte
 	window window // rows of the open block that are still to come
-	out    batch
-	ids    batch // scratch of clip
+	// unpacked is the bytes of payloads so far.
+	unpacked int64
+	out      batch
+	ids      batch // scratch of clip
 }
 
 // source is the handle that callers have; after Close it lets go of its state.
@@ -57,7 +59,7 @@ func (r *Reader) SourceTagged(key []byte, rg kv.Range, tags kv.TagSet) (kv.Sourc
 // openSource makes a source over the series of an entry.
 func (r *Reader) openSource(e *entry, rg kv.Range, need uint64, ahead *readAhead) (*source, error) {
 	s := r.states.Get().(*sourceState)
-	s.r, s.rg, s.entry, s.need, s.ahead, s.window = r, rg, *e, need, ahead, window{}
+	s.r, s.rg, s.entry, s.need, s.ahead, s.window, s.unpacked = r, rg, *e, need, ahead, window{}, 0
 	if err := s.cursor.start(r, e, &rg, ahead != nil); err != nil {
 		r.states.Put(s)
 		return nil, err
@@ -117,6 +119,11 @@ func (s *sourceState) nextBlock() (bool, error) {
 	if s.buf, err = s.ahead.fetch(s.r, ref.place, s.buf); err != nil {
 		return false, err
 	}
+	s.reader.cached = cachedBlock{}
+	if s.ahead == nil {
+		s.reader.cached = s.r.cached(ref.place)
+		s.reader.cached.look = s.unpacked > scanBypass
+	}
 	if err := s.openBlock(&ref); err != nil {
 		return false, s.r.corrupt(ref.place, err)
 	}
@@ -125,7 +132,7 @@ func (s *sourceState) nextBlock() (bool, error) {
 
 func (s *sourceState) openBlock(ref *blockRef) error {
 	d := &s.reader
-	if err := d.open(s.buf, s.r.seed, s.r.tagSets); err != nil {
+	if err := d.open(s.buf, s.r.seed, s.r.tagSets, &s.r.decompressor); err != nil {
 		return err
 	}
 	var err error
@@ -135,7 +142,11 @@ func (s *sourceState) openBlock(ref *blockRef) error {
 	if ref.minID.Less(s.rg.From) || s.rg.To.Less(ref.maxID) {
 		d.clip(&s.window, s.rg.From, s.rg.To, &s.ids)
 	}
-	return d.openValues(&s.r.decompressor, s.rg.KeysOnly)
+	if err := d.openValues(&s.r.decompressor, s.rg.KeysOnly); err != nil {
+		return err
+	}
+	s.unpacked += int64(len(d.payload) + d.inflatedBytes)
+	return nil
 }
 
 // windowOf returns the rows of the entry in the open block, after checking

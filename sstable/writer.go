@@ -60,6 +60,9 @@ func NewWriter(fs disk.FS, opt WriterOptions) (*Writer, error) {
 	}
 	w := &Writer{fs: fs, file: file, name: name, opt: opt, seed: seed(opt.FileID)}
 	w.encoder = blockEncoder{compressor: compressor, seed: w.seed}
+	if opt.Codec == CodecZstd {
+		w.encoder.builder.zstd = &columnCompressor{z: compressor}
+	}
 	w.buf = appendHeader(make([]byte, 0, writeBytes+writeBytes/2), &opt)
 	w.props = Properties{
 		FileID: opt.FileID, MinSeq: opt.MinSeq, MaxSeq: opt.MaxSeq,
