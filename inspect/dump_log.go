@@ -127,10 +127,14 @@ func DumpLog(fsys disk.FS, opt DumpLogOptions, emit Emit) (damaged bool, err err
 	d := logDump{emit: emit, ops: opt.Ops}
 	sum, err := Log(fsys, LogOptions{File: opt.File, Beyond: opt.Beyond, Damaged: d.damaged}, d.segment, d.record)
 	err = errors.Join(err, d.err)
+	tornAt := int64(0)
+	if sum.Torn > 0 {
+		tornAt = sum.TornOffset
+	}
 	if err == nil {
 		err = emit(&LogEndView{
 			Type: "end", Segments: sum.Segments, Records: sum.Records, Ops: sum.Ops, LastSeq: sum.LastSeq,
-			Sealed: sum.Sealed, Torn: sum.Torn, TornAt: sum.TornOffset, Damages: sum.Damages + d.malformed,
+			Sealed: sum.Sealed, Torn: sum.Torn, TornAt: tornAt, Damages: sum.Damages + d.malformed,
 		})
 	}
 	return sum.Damages+d.malformed > 0, err
