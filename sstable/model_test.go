@@ -16,9 +16,8 @@ import (
 
 // series is what the tests expect of a key.
 type series struct {
-	key   []byte
-	rows  []kv.Row
-	since int // version of the format, in the golden files
+	key  []byte
+	rows []kv.Row
 }
 
 // seeded returns a random source and prints its seed if the test fails.

@@ -267,11 +267,10 @@ func (s *Salvage) recover(at place) {
 	if d.open(s.buf, s.r.seed, s.r.tagSets, &s.r.decompressor) != nil {
 		return // the checksum is right: a bug wrote it, and Rows will say so
 	}
-	if _, err := d.openRuns(); err != nil {
+	if _, err := d.openRuns(); err != nil || d.openKeys() != nil {
 		return
 	}
-	keys, _ := d.b.bytes(colKeys)
-	f := fields{b: keys}
+	f := fields{b: d.keys}
 	var key []byte
 	row := 0
 	for i, rows := range d.runs {
