@@ -23,7 +23,7 @@ func jittered(n int, value func(i int, rng *rand.Rand) (int64, uint8)) *kv.Rows 
 	return rows
 }
 
-// The three series of the design's table of bytes per sample.
+// Two series that the encoders are measured with.
 func counterRows(n int) *kv.Rows {
 	total := int64(0)
 	return jittered(n, func(_ int, rng *rand.Rand) (int64, uint8) {
@@ -38,10 +38,6 @@ func gaugeRows(n int) *kv.Rows {
 		v += rng.Int64N(41) - 20
 		return v, 2
 	})
-}
-
-func constantRows(n int) *kv.Rows {
-	return jittered(n, func(int, *rand.Rand) (int64, uint8) { return 215, 1 })
 }
 
 // buildRows writes the same rows under several keys.
