@@ -28,7 +28,7 @@ const zeroBytes = 1 << 20
 func (l *Log) reserveSpare() (name string, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || l.failed != nil || len(l.spares)+l.making >= l.opt.Spares {
+	if l.closed || l.failed != nil || l.lean || len(l.spares)+l.making >= l.opt.Spares {
 		return "", false
 	}
 	l.making++
@@ -70,7 +70,12 @@ func (l *Log) putSpare(sp spare) {
 // than Options.Spares, and does nothing otherwise. It writes SegmentBytes bytes,
 // so it belongs into the background; one call at a time. Close ends it early
 // with ErrClosed.
+//
+// It ends the shortage that DropSpares began.
 func (l *Log) PrepareSpare() error {
+	l.mu.Lock()
+	l.lean = false
+	l.mu.Unlock()
 	name, ok := l.reserveSpare()
 	if !ok {
 		return nil
