@@ -94,6 +94,7 @@ func (db *DB) compactOnce() (bool, error) {
 	}
 	outputs, err := db.merge(inputs, v.tombs, plan)
 	if err != nil {
+		db.purging.again(plan)
 		return false, fmt.Errorf("merge %d files (%s): %w", len(inputs), plan.Reason, err)
 	}
 	if err := db.installMerge(outputs, removed); err != nil {
@@ -106,12 +107,20 @@ func (db *DB) compactOnce() (bool, error) {
 }
 
 func (db *DB) merge(inputs []compaction.Input, tombs *kv.Tombstones, plan compaction.Plan) ([]manifest.File, error) {
-	outputs, err := compaction.Merge(inputs, tombs, plan, compaction.Output{
-		FS:     db.tableFS(),
-		NextID: db.nextFileID,
-		Codec:  sstable.CodecZstd,
-		Pace:   db.pace,
-	})
+	var outputs []manifest.File
+	merge := func() (err error) {
+		outputs, err = compaction.Merge(inputs, tombs, plan, compaction.Output{
+			FS:     db.tableFS(),
+			NextID: db.nextFileID,
+			Codec:  sstable.CodecZstd,
+			Pace:   db.pace,
+		})
+		return err
+	}
+	err := merge()
+	if isFull(err) && plan.Reason == purgeReason && db.giveBack("purge") { // it will free more
+		err = merge()
+	}
 	for _, f := range outputs {
 		db.metrics.CompactionBytesOut.Add(uint64(f.Size))
 	}
@@ -150,11 +159,14 @@ func (db *DB) isStopping() bool {
 }
 
 // compactionRoom is what a compaction may write at most: half of the disk that
-// is free above the reserve.
+// is free above MinFreeBytes, and half of all where less than that is free.
 func (db *DB) compactionRoom() int64 {
 	free, _, err := db.fs.Free()
-	if err != nil || free <= db.options.MinFreeBytes {
+	switch {
+	case err != nil:
 		return 1 // plans that only drop files are not bound
+	case free <= db.options.MinFreeBytes:
+		return int64(free/2) + 1 // in the end it takes no more than its inputs
 	}
 	return int64(min((free-db.options.MinFreeBytes)/2, 1<<62))
 }

@@ -44,9 +44,13 @@ type DB struct {
 	failed    atomic.Pointer[error]
 	diskFull  atomic.Bool
 	diskBlind atomic.Bool // free space could not be read
+	short     shortage
 	closed    atomic.Bool
 	// recovering is true inside Open, before any other goroutine is there.
 	recovering bool
+	pending    *recovered // what Open left to do, on a full disk
+	startMu    sync.Mutex // of ended, and of starting what writes
+	ended      bool
 
 	syncMu       sync.Mutex // one sync of the log at a time
 	flushWaits   atomic.Bool
@@ -123,10 +127,20 @@ func (db *DB) abandon() {
 func (db *DB) start() {
 	db.queue = newQueue(db.metrics)
 	db.syncer = newSyncer(db)
+	db.checkDisk()
+	if db.pending != nil {
+		db.workDone.Go(db.finishRecovery)
+	} else {
+		db.startWriting()
+	}
+	db.workDone.Go(db.watch)
+}
+
+// startWriting starts all that needs a log.
+func (db *DB) startWriting() {
 	v := db.acquire()
 	db.committer = &committer{db: db, v: v, mem: v.mem[0], hot: newHotKeys(), nextSeq: db.visible.Load() + 1}
 	db.committer.enc.StartSegment()
-	db.checkDisk()
 	db.commitDone.Go(func() { db.commitLoop() })
 	switch db.options.Sync {
 	case SyncAlways:
@@ -137,7 +151,6 @@ func (db *DB) start() {
 	db.workDone.Go(db.flushLoop)
 	db.workDone.Go(db.compactLoop)
 	db.workDone.Go(db.spareLoop)
-	db.workDone.Go(db.watch)
 }
 
 // Close ends all work: what is in the queue is still committed and answered,
@@ -154,8 +167,15 @@ func (db *DB) Close() error {
 	if db.failure() == nil {
 		errs = append(errs, db.flushAll())
 	}
-	errs = append(errs, db.wal.Close())
-	db.committer.v.release()
+	if db.wal != nil {
+		errs = append(errs, db.wal.Close())
+	}
+	if db.failure() == nil && errors.Join(errs...) == nil {
+		db.markClean()
+	}
+	if db.committer != nil {
+		db.committer.v.release()
+	}
 	db.current.Swap(nil).release()
 	return errors.Join(append(errs, db.lock.Close())...)
 }
@@ -163,6 +183,9 @@ func (db *DB) Close() error {
 // stop ends all goroutines; a commit that is stopped by a full pipeline of
 // flushes is given up after patience.
 func (db *DB) stop(patience time.Duration) {
+	db.startMu.Lock()
+	db.ended = true
+	db.startMu.Unlock()
 	db.queue.close()
 	stall := time.AfterFunc(patience, func() { close(db.giveUp) })
 	db.commitDone.Wait()
@@ -220,7 +243,10 @@ func (db *DB) spareLoop() {
 	defer tick.Stop()
 	first := true
 	for {
-		if db.ailment() != nil {
+		if err := db.keepReserve(); err != nil {
+			db.log.Warn("keep reserve", "error", err)
+		}
+		if db.ailment() != nil || !db.roomForSpare() {
 			// A spare would fill the last of the disk.
 		} else if err := db.wal.PrepareSpare(); err != nil {
 			db.log.Warn("prepare log segment", "error", err)
@@ -250,7 +276,9 @@ func (db *DB) watch() {
 	forget := time.NewTicker(residencyPeriod)
 	defer forget.Stop()
 	for {
+		db.probe()
 		db.checkDisk()
+		db.relieve()
 		db.measure()
 		select {
 		case <-tick.C:
@@ -267,26 +295,5 @@ func (db *DB) forgetResidency() {
 	defer v.release()
 	for _, t := range v.tables() {
 		t.ForgetResidency()
-	}
-}
-
-func (db *DB) checkDisk() {
-	free, _, err := db.fs.Free()
-	if blind := err != nil; blind != db.diskBlind.Swap(blind) && blind {
-		db.log.Warn("read free disk space", "error", err)
-	}
-	if err != nil {
-		return
-	}
-	full := free < db.options.MinFreeBytes
-	if db.diskFull.Swap(full) == full || db.failure() != nil {
-		return
-	}
-	if full {
-		db.metrics.ReadOnly.Set(1)
-		db.log.Error("writes are refused: the disk is nearly full", "free_bytes", free)
-	} else {
-		db.metrics.ReadOnly.Set(0)
-		db.log.Info("writes are accepted again", "free_bytes", free)
 	}
 }

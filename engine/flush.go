@@ -71,13 +71,17 @@ func (db *DB) settled(m *memory) bool {
 // flush writes one frozen memtable and takes it out of the version.
 func (db *DB) flush(m *memory) error {
 	start := time.Now()
-	files, err := compaction.Build(m.Iterator(nil, m.frozenAt.Load()), classOf, compaction.Output{
-		FS:     db.tableFS(),
-		NextID: db.nextFileID,
-		MinSeq: m.FirstSeq(),
-		MaxSeq: m.frozenAt.Load(),
-		Codec:  sstable.CodecS2,
-		Split:  true,
+	var files []manifest.File
+	err := db.withRoom("flush", func() (err error) {
+		files, err = compaction.Build(m.Iterator(nil, m.frozenAt.Load()), classOf, compaction.Output{
+			FS:     db.tableFS(),
+			NextID: db.nextFileID,
+			MinSeq: m.FirstSeq(),
+			MaxSeq: m.frozenAt.Load(),
+			Codec:  sstable.CodecS2,
+			Split:  true,
+		})
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("write tables: %w", err)
@@ -97,7 +101,7 @@ func (db *DB) flush(m *memory) error {
 	for _, f := range files {
 		db.metrics.FlushBytes.Add(uint64(f.Size))
 	}
-	if !db.recovering {
+	if db.wal != nil {
 		if err := db.wal.Release(db.state.Load().MinSegment); err != nil {
 			db.log.Warn("release log segments", "error", err)
 		}

@@ -91,7 +91,7 @@ func (db *DB) replaceManifest(opened []*table, added []manifest.File, removed []
 	defer db.installMu.Unlock()
 	next := nextState(db.state.Load(), added, removed, edit)
 	db.prune(next, opened)
-	if err := manifest.Store(db.fs, next); err != nil {
+	if err := db.withRoom("manifest", func() error { return manifest.Store(db.fs, next) }); err != nil {
 		return err
 	}
 	db.state.Store(next)
@@ -116,6 +116,7 @@ func (db *DB) adopt(added []manifest.File) ([]*table, error) {
 func nextState(state *manifest.State, added []manifest.File, removed []uint64, edit func(*manifest.State)) *manifest.State {
 	next := *state
 	next.Generation++
+	next.Clean = false
 	gone := make(map[uint64]bool, len(removed))
 	for _, id := range removed {
 		gone[id] = true

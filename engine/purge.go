@@ -28,10 +28,13 @@ type purging struct {
 // db.compactMu is held.
 func (db *DB) purge(v *version) (compaction.Plan, bool) {
 	p := &db.purging
-	if p.goal == p.done && !p.begin(v, db.options.purgeAfter) {
+	after, room := db.options.purgeAfter, db.compactionRoom()
+	if db.diskFull.Load() {
+		after, room = 1, db.freeingRoom() // deletes are how the disk gets room
+	}
+	if p.goal == p.done && !p.begin(v, after) {
 		return compaction.Plan{}, false
 	}
-	room := db.compactionRoom()
 	for len(p.left) > 0 {
 		id := p.left[0]
 		p.left = p.left[1:]
@@ -40,10 +43,20 @@ func (db *DB) purge(v *version) (compaction.Plan, bool) {
 			continue // merged meanwhile, no room for it now, or nothing to gain
 		}
 		f := v.data[i].file
-		return compaction.Plan{Inputs: []manifest.File{f}, Class: f.Class, Window: f.Window, Reason: "purge"}, true
+		return compaction.Plan{Inputs: []manifest.File{f}, Class: f.Class, Window: f.Window, Reason: purgeReason}, true
 	}
 	p.done = p.goal
 	return compaction.Plan{}, false
+}
+
+// purgeReason is the reason of a plan that purge made.
+const purgeReason = "purge"
+
+// again puts back the file of a purge that failed.
+func (p *purging) again(plan compaction.Plan) {
+	if plan.Reason == purgeReason {
+		p.left = append(p.left, plan.Inputs[0].ID)
+	}
 }
 
 // begin starts a purge if enough tombstones have come since the last one.

@@ -35,9 +35,10 @@ func (db *DB) recover() error {
 	if err := db.removeStrays(); err != nil {
 		return fmt.Errorf("remove left-over files: %w", err)
 	}
+	db.findReserve()
 	tables, err := db.openTables(db.state.Load().Files)
 	if err != nil {
-		return err
+		return explain(err, len(db.state.Load().Files))
 	}
 	db.recovering = true
 	defer func() { db.recovering = false }()
@@ -53,24 +54,14 @@ func (db *DB) recover() error {
 	if err != nil {
 		return fmt.Errorf("replay log: %w", err)
 	}
-	segment := max(sum.LastSegment, db.state.Load().MinSegment) + 1
-	if err := r.flush(segment); err != nil {
-		return fmt.Errorf("flush replayed log: %w", err)
-	}
-	if db.wal, err = wal.Create(db.fs, db.walOptions(), segment, max(sum.LastSeq, db.visible.Load())+1, sum); err != nil {
-		return err
-	}
+	rest := &recovered{start: start, sum: sum, segment: max(sum.LastSegment, db.state.Load().MinSegment) + 1, clean: db.state.Load().Clean}
+	r.freeze(rest.segment)
 	db.visible.Store(max(sum.LastSeq, db.visible.Load()))
-	if err := db.wal.Release(segment); err != nil {
-		db.log.Warn("release log segments", "error", err)
-	}
 	db.metrics.Keys.Set(int64(db.keys.Load()))
-	db.log.Info("recovered", "files", len(db.state.Load().Files), "keys", db.keys.Load(), "log_segments", sum.Segments,
-		"log_bytes", sum.Bytes, "log_operations", sum.Ops, "torn_bytes", sum.TornBytes, "clean", sum.Sealed,
-		"seconds", time.Since(start).Seconds())
-	if sum.TornBytes > 0 {
-		db.log.Warn("the log ended in a torn record that was never acknowledged as durable",
-			"segment", disk.SegmentName(sum.TornSegment), "offset", sum.TornOffset, "bytes", sum.TornBytes)
+	if err := db.settle(rest); isFull(err) {
+		db.postpone(rest, err)
+	} else if err != nil {
+		return err
 	}
 	return nil
 }
@@ -142,6 +133,7 @@ type replayer struct {
 	dec     kv.Decoder
 	segment uint64
 	last    uint64
+	full    bool // the disk is: what is replayed stays in memory
 }
 
 func (r *replayer) record(rec *wal.Record) error {
@@ -163,7 +155,7 @@ func (r *replayer) record(rec *wal.Record) error {
 		return disk.Corrupt(disk.SegmentName(rec.Segment), rec.Offset, "%v", err)
 	}
 	if r.mem.Full() {
-		return r.flush(0)
+		return r.flush()
 	}
 	return nil
 }
@@ -194,10 +186,25 @@ func (r *replayer) countKey(row *kv.Row) {
 	}
 }
 
-// flush writes the replayed memtable to tables. In the middle of a replay the
-// log keeps its first segment (minSegment 0), because later records of it are
-// still to come; those flushed are skipped by their sequence.
-func (r *replayer) flush(minSegment uint64) error {
+// flush writes the replayed memtable to tables. On a full disk it stays in memory
+// and the replay goes on: there is no more of it than was in memory before.
+func (r *replayer) flush() error {
+	old := r.mem
+	r.freeze(0)
+	if r.full {
+		return nil
+	}
+	err := r.db.flush(old)
+	if r.full = isFull(err); r.full {
+		return nil
+	}
+	return err
+}
+
+// freeze ends the replayed memtable and begins another one. In the middle of a
+// replay the log keeps its first segment (minSegment 0), because later records of
+// it are still to come; those flushed are skipped by their sequence.
+func (r *replayer) freeze(minSegment uint64) {
 	db, old := r.db, r.mem
 	seq := max(r.last, db.visible.Load())
 	old.frozenAt.Store(seq)
@@ -205,9 +212,8 @@ func (r *replayer) flush(minSegment uint64) error {
 	r.mem = db.newMemory(seq+1, max(minSegment, db.state.Load().MinSegment))
 	db.versionMu.Lock()
 	cur := db.current.Load()
-	db.swap(newVersion([]*memory{r.mem, old}, cur.tables(), cur.tombs))
+	db.swap(newVersion(append([]*memory{r.mem}, cur.mem...), cur.tables(), cur.tombs))
 	db.versionMu.Unlock()
 	r.mem.Unref()
 	db.visible.Store(seq)
-	return db.flush(old)
 }
