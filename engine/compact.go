@@ -94,7 +94,7 @@ func (db *DB) compactOnce() (bool, error) {
 	}
 	outputs, err := db.merge(inputs, v.tombs, plan)
 	if err != nil {
-		db.purging.again(plan)
+		db.purging.again(plan, err)
 		return false, fmt.Errorf("merge %d files (%s): %w", len(inputs), plan.Reason, err)
 	}
 	if err := db.installMerge(outputs, removed); err != nil {
@@ -118,7 +118,7 @@ func (db *DB) merge(inputs []compaction.Input, tombs *kv.Tombstones, plan compac
 		return err
 	}
 	err := merge()
-	if isFull(err) && plan.Reason == purgeReason && db.giveBack("purge") { // it will free more
+	for isFull(err) && plan.Reason == purgeReason && db.giveBack("purge") { // it will free more
 		err = merge()
 	}
 	for _, f := range outputs {

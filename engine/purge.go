@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"cmp"
+	"math"
 	"slices"
 
 	"tskv/compaction"
@@ -30,7 +31,9 @@ func (db *DB) purge(v *version) (compaction.Plan, bool) {
 	p := &db.purging
 	after, room := db.options.purgeAfter, db.compactionRoom()
 	if db.diskFull.Load() {
-		after, room = 1, db.freeingRoom() // deletes are how the disk gets room
+		// Deletes are how the disk gets room. What a rewrite will need nobody
+		// knows before, only that it is less than what it frees: so it is tried.
+		after, room = 1, math.MaxInt64
 	}
 	if p.goal == p.done && !p.begin(v, after) {
 		return compaction.Plan{}, false
@@ -52,9 +55,10 @@ func (db *DB) purge(v *version) (compaction.Plan, bool) {
 // purgeReason is the reason of a plan that purge made.
 const purgeReason = "purge"
 
-// again puts back the file of a purge that failed.
-func (p *purging) again(plan compaction.Plan) {
-	if plan.Reason == purgeReason {
+// again puts back the file of a purge that failed, unless it takes more room than
+// there is: then the next delete tries again.
+func (p *purging) again(plan compaction.Plan, err error) {
+	if plan.Reason == purgeReason && !isFull(err) {
 		p.left = append(p.left, plan.Inputs[0].ID)
 	}
 }

@@ -237,13 +237,3 @@ func (db *DB) roomForSpare() bool {
 	free, total, err := db.fs.Free()
 	return err == nil && !db.shortOf(free-min(free, uint64(db.options.SegmentBytes)), total)
 }
-
-// freeingRoom is what a merge may write that frees space: all there is, because
-// its inputs go when it is done, and they are larger.
-func (db *DB) freeingRoom() int64 {
-	free, _, err := db.fs.Free()
-	if err != nil {
-		return 1
-	}
-	return int64(min(saturate(free, uint64(db.short.held.Load())), math.MaxInt64))
-}
