@@ -31,7 +31,7 @@ func TestEveryCallFailsAtStart(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	most, total, opened := 1000, 0, 0
+	most, total, opened := 60, 0, 0
 	if testing.Short() {
 		most = 3
 	}

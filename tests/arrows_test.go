@@ -45,7 +45,7 @@ var libraries = map[string][]string{
 	"github.com/prometheus":             {"metrics", "net/console", "cmd/tskv"},
 	"github.com/spf13/cobra":            {"cmd/tskv"},
 	"github.com/BurntSushi/toml":        {"cmd/tskv"},
-	"golang.org/x/sys":                  {"disk", "disk/disktest", "net/server"},
+	"golang.org/x/sys":                  {"disk", "disk/disktest", "net/server", "tests/harness"},
 	"golang.org/x/term":                 {"cmd/tskv"},
 	"github.com/redis/go-redis":         {"tests/e2e", "net/command"},
 	"go.uber.org/goleak":                nil, // any test
