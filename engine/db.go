@@ -242,10 +242,13 @@ func (db *DB) spareLoop() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	first := true
+	var told error
 	for {
-		if err := db.keepReserve(); err != nil {
+		err := db.keepReserve()
+		if err != nil && told == nil {
 			db.log.Warn("keep reserve", "error", err)
 		}
+		told = err
 		if db.ailment() != nil || !db.roomForSpare() {
 			// A spare would fill the last of the disk.
 		} else if err := db.wal.PrepareSpare(); err != nil {

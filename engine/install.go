@@ -27,8 +27,22 @@ func (db *DB) installFlush(added []manifest.File, edit func(*manifest.State)) er
 		db.announceFlush(err)
 		if !db.pauseRetry("replace manifest", err) {
 			closeTables(opened)
+			db.discard(added)
 			return err
 		}
+	}
+}
+
+// discard removes tables whose installation was given up, so that they do not
+// fill the disk until the next start; not if the manifest on disk may list them,
+// because only the sync after its rename failed.
+func (db *DB) discard(added []manifest.File) {
+	onDisk, err := manifest.Load(db.fs)
+	if err != nil || onDisk.Generation != db.state.Load().Generation {
+		return
+	}
+	for _, f := range added {
+		db.removeTable(f.ID)
 	}
 }
 

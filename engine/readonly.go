@@ -116,6 +116,8 @@ func isFull(err error) bool {
 
 // showState sets the gauges that say whether writes are refused, and why.
 func (db *DB) showState() {
+	db.short.showMu.Lock()
+	defer db.short.showMu.Unlock()
 	var why *ReadOnlyError
 	errors.As(db.ReadOnly(), &why)
 	gauge := func(on bool) int64 {

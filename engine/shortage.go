@@ -28,6 +28,8 @@ type shortage struct {
 	unfinished atomic.Pointer[error]
 	// relieving is true while a flush makes deletes free their room.
 	relieving atomic.Bool
+
+	showMu sync.Mutex // so that the gauges end with the last state
 }
 
 const (

@@ -152,6 +152,7 @@ func TestOpenOnFullDisk(t *testing.T) {
 			if err := db.Close(); err != nil {
 				t.Fatalf("%s: %v", where, err)
 			}
+			checkNoStrays(t, db, fs)
 			db = open(t, testOptions(safe))
 			wantNewest(t, db, "resumed", 1, "resumed")
 			db.stop(0)
@@ -165,6 +166,15 @@ func TestOpenOnFullDisk(t *testing.T) {
 	t.Logf("%d starts had to wait for room, %d had enough", postponed, ready)
 	if postponed < 5 || ready < 5 {
 		t.Error("void: one of the two was hardly tried")
+	}
+}
+
+// checkNoStrays wants a closed store to leave no table that nobody lists.
+func checkNoStrays(t *testing.T, db *DB, fs *disktest.Disk) {
+	t.Helper()
+	names, err := fs.List(disk.TableDir)
+	if err != nil || len(names) != len(db.state.Load().Files) {
+		t.Errorf("%d tables are on disk, %d are live: %v", len(names), len(db.state.Load().Files), err)
 	}
 }
 
