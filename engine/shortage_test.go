@@ -255,7 +255,9 @@ func TestDeleteFreesFullDisk(t *testing.T) {
 	opt := faultOptions(fs)
 	opt.MinFreeBytes = 200 << 10
 	db := open(t, opt)
-	await(t, "the reserve", func() bool { return db.Stats().ReserveBytes == db.Stats().ReserveWanted && db.Stats().ReserveWanted > 0 })
+	await(t, "the reserve", func() bool {
+		return db.Stats().ReserveBytes == db.Stats().ReserveWanted && db.Stats().ReserveWanted > 0
+	})
 	for i := range 300 {
 		mustPut(t, db, "goes", uint64(i), noise(byte(i), 2000))
 		mustPut(t, db, "stays", uint64(i), noise(byte(i+1), 200))

@@ -29,8 +29,10 @@ type Stats struct {
 
 // Stats returns the present numbers.
 func (db *DB) Stats() Stats {
-	s := Stats{Keys: db.keys.Load(), VisibleSeq: db.visible.Load(), Sync: db.options.Sync, SyncInterval: db.options.SyncInterval, ReadOnly: db.ReadOnly(),
-		ReserveBytes: db.short.held.Load(), ReserveWanted: db.short.wanted.Load()}
+	s := Stats{
+		Keys: db.keys.Load(), VisibleSeq: db.visible.Load(), Sync: db.options.Sync, SyncInterval: db.options.SyncInterval, ReadOnly: db.ReadOnly(),
+		ReserveBytes: db.short.held.Load(), ReserveWanted: db.short.wanted.Load(),
+	}
 	v := db.acquire()
 	if v == nil {
 		return s
