@@ -330,7 +330,7 @@ func (c *committer) append(g *group, ops uint32) error {
 	if !isFull(err) || slices.ContainsFunc(g.batches, func(b *Batch) bool { return !b.frees }) {
 		return err
 	}
-	return c.db.withRoom("delete", func() error { return c.db.wal.Append(g.firstSeq, ops, c.payload) })
+	return c.db.withRoom("delete", int64(len(c.payload))+smallNeed, func() error { return c.db.wal.Append(g.firstSeq, ops, c.payload) })
 }
 
 // syncEarly starts a sync when a segment is nearly full, because its rotation

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"tskv/compaction"
@@ -106,19 +107,30 @@ func (db *DB) compactOnce() (bool, error) {
 	return false, nil
 }
 
+// errShortage ends a merge under which the disk became full: a flush needs the room
+// more, and what the merge may take now is planned anew.
+var errShortage = errors.New("the disk became full meanwhile")
+
 func (db *DB) merge(inputs []compaction.Input, tombs *kv.Tombstones, plan compaction.Plan) ([]manifest.File, error) {
 	var outputs []manifest.File
+	wasFull := db.diskFull.Load()
+	pace := func(n int64) error {
+		if db.checkDisk(); !wasFull && db.diskFull.Load() {
+			return errShortage
+		}
+		return db.pace(n)
+	}
 	merge := func() (err error) {
 		outputs, err = compaction.Merge(inputs, tombs, plan, compaction.Output{
 			FS:     db.tableFS(),
 			NextID: db.nextFileID,
 			Codec:  sstable.CodecZstd,
-			Pace:   db.pace,
+			Pace:   pace,
 		})
 		return err
 	}
 	err := merge()
-	for isFull(err) && plan.Reason == purgeReason && db.giveBack("purge") { // it will free more
+	for isFull(err) && plan.Reason == purgeReason && db.giveBack("purge", math.MaxInt64) { // it will free more
 		err = merge()
 	}
 	for _, f := range outputs {

@@ -251,7 +251,9 @@ func (db *DB) spareLoop() {
 		told = err
 		if db.ailment() != nil || !db.roomForSpare() {
 			// A spare would fill the last of the disk.
-		} else if err := db.wal.PrepareSpare(); err != nil {
+		} else if err := db.wal.PrepareSpare(); errors.Is(err, wal.ErrNoRoom) {
+			// Writers have used it up meanwhile.
+		} else if err != nil {
 			db.log.Warn("prepare log segment", "error", err)
 		} else if first {
 			db.spareReady.Store(true)

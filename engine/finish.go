@@ -28,7 +28,7 @@ func (db *DB) settle(r *recovered) error {
 			return fmt.Errorf("flush replayed log: %w", err)
 		}
 	}
-	err := db.withRoom("log", func() (err error) {
+	err := db.withRoom("log", smallNeed, func() (err error) {
 		if r.tries++; r.tries > 1 {
 			// A try that failed may have left its segment, which holds nothing.
 			_ = db.fs.Remove(disk.SegmentName(r.segment))
@@ -102,7 +102,7 @@ func (db *DB) finishRecovery() {
 // tables, and the log is sealed. The next start clears that before it writes.
 func (db *DB) markClean() {
 	next := nextState(db.state.Load(), nil, nil, func(s *manifest.State) { s.Clean = true })
-	if err := db.withRoom("manifest", func() error { return manifest.Store(db.fs, next) }); err != nil {
+	if err := db.withRoom("manifest", smallNeed, func() error { return manifest.Store(db.fs, next) }); err != nil {
 		db.log.Warn("note the clean end; the next start looks at the log as after a crash", "error", err)
 	}
 }

@@ -72,7 +72,7 @@ func (db *DB) settled(m *memory) bool {
 func (db *DB) flush(m *memory) error {
 	start := time.Now()
 	var files []manifest.File
-	err := db.withRoom("flush", func() (err error) {
+	err := db.withRoom("flush", m.Bytes()/4*5+smallNeed, func() (err error) {
 		files, err = compaction.Build(m.Iterator(nil, m.frozenAt.Load()), classOf, compaction.Output{
 			FS:     db.tableFS(),
 			NextID: db.nextFileID,

@@ -105,7 +105,7 @@ func (db *DB) replaceManifest(opened []*table, added []manifest.File, removed []
 	defer db.installMu.Unlock()
 	next := nextState(db.state.Load(), added, removed, edit)
 	db.prune(next, opened)
-	if err := db.withRoom("manifest", func() error { return manifest.Store(db.fs, next) }); err != nil {
+	if err := db.withRoom("manifest", smallNeed, func() error { return manifest.Store(db.fs, next) }); err != nil {
 		return err
 	}
 	db.state.Store(next)

@@ -45,7 +45,9 @@ func (c *committer) makeRoom() bool {
 // rotate goes on to the next log segment, on a full disk with what can be given
 // back: without a segment not even a delete could be written.
 func (c *committer) rotate() error {
-	return c.db.withRoom("rotate log", func() error { return c.db.wal.Rotate(c.nextSeq) })
+	err := c.db.withRoom("rotate log", smallNeed, func() error { return c.db.wal.Rotate(c.nextSeq) })
+	c.db.checkDisk() // a second of fast writers is too long to wait for
+	return err
 }
 
 func (c *committer) mustFreeze() bool {

@@ -36,6 +36,9 @@ const (
 	// maxReserve bounds the reserve, and so does a share of the disk.
 	maxReserve   = 256 << 20
 	reserveShare = 20
+	// smallNeed is what a segment's header or a manifest needs beside its bytes,
+	// directories and the file system's own books included.
+	smallNeed = 256 << 10
 	// probeBytes is what must fit before a log that met a full disk counts as well.
 	probeBytes = 64 << 10
 	probeName  = "probe" + disk.TempSuffix
@@ -132,11 +135,18 @@ func (db *DB) dropReserve() bool {
 	return err == nil
 }
 
-// giveBack makes room for something that must go on: the spares of the log first,
-// then the reserve. It returns false if there was nothing to give.
-func (db *DB) giveBack(what string) bool {
+// giveBack makes room of need bytes for something that must go on: a piece of the
+// reserve if that is enough, so that whoever else fills the disk gets no more than
+// that; else the spares of the log, then the whole reserve. It returns false if
+// there was nothing to give.
+func (db *DB) giveBack(what string, need int64) bool {
 	db.short.mu.Lock()
 	defer db.short.mu.Unlock()
+	held := db.short.held.Load()
+	if need < held && db.cutReserve(held-need) == nil {
+		db.spent(what, need)
+		return true
+	}
 	var spares int
 	var err error
 	if db.wal != nil {
@@ -151,24 +161,41 @@ func (db *DB) giveBack(what string) bool {
 		db.log.Warn("the disk is full: log files made ahead are given back", "for", what, "files", spares)
 		return true
 	}
-	held := db.short.held.Load()
 	if !db.dropReserve() {
 		return false
 	}
-	db.metrics.ReserveSpent.Inc()
-	db.log.Warn("the disk is full: the reserve is given back", "for", what, "bytes", held)
-	db.checkDisk() // it is full now for whoever only wants to write more
+	db.spent(what, held)
 	return true
 }
 
+func (db *DB) spent(what string, bytes int64) {
+	db.metrics.ReserveSpent.Inc()
+	db.log.Warn("the disk is full: the reserve is given back", "for", what, "bytes", bytes, "left", db.short.held.Load())
+	db.checkDisk() // it is full now for whoever only wants to write more
+}
+
+// cutReserve leaves size bytes of the reserve. short.mu is held.
+func (db *DB) cutReserve(size int64) error {
+	file, err := db.fs.OpenWrite(disk.ReserveName)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(file.Truncate(size), file.Close()); err != nil {
+		return err
+	}
+	db.short.held.Store(size)
+	return nil
+}
+
 // withRoom runs fn, and again as long as it finds the disk full and room can be
-// given back.
-func (db *DB) withRoom(what string, fn func() error) error {
+// given back: need bytes at first, then more.
+func (db *DB) withRoom(what string, need int64, fn func() error) error {
 	for {
 		err := fn()
-		if !isFull(err) || !db.giveBack(what) {
+		if !isFull(err) || !db.giveBack(what, need) {
 			return err
 		}
+		need += min(need, maxReserve)
 	}
 }
 
@@ -223,6 +250,9 @@ func (db *DB) checkDisk() {
 	}
 	if err == nil {
 		full := db.shortOf(free, total)
+		if full && db.failure() == nil && db.wal != nil {
+			db.wal.StopSpares()
+		}
 		if was := db.diskFull.Swap(full); was == full {
 			// Nothing new to say.
 		} else if full {

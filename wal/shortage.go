@@ -9,14 +9,20 @@ import (
 	"tskv/disk"
 )
 
+// StopSpares begins a shortage: until the next PrepareSpare there are no more
+// spares than those that wait now. Any goroutine.
+func (l *Log) StopSpares() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lean = true
+}
+
 // DropSpares removes the files that wait for Rotate, because their room is
 // needed, and returns how many there were. From now on, until the next
-// PrepareSpare, retired segments are removed as well instead of kept. A spare
-// that is being made is not dropped. Any goroutine.
+// PrepareSpare, retired segments are removed as well instead of kept, and a spare
+// that is being made is given up soon. Any goroutine.
 func (l *Log) DropSpares() (int, error) {
-	l.mu.Lock()
-	l.lean = true
-	l.mu.Unlock()
+	l.StopSpares()
 	dropped := 0
 	for {
 		sp, ok := l.takeSpare()

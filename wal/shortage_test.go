@@ -1,6 +1,8 @@
 package wal
 
 import (
+	"errors"
+	"strings"
 	"testing"
 
 	"tskv/disk"
@@ -11,7 +13,7 @@ import (
 // kept again afterwards; the log goes on all the time.
 func TestDropSpares(t *testing.T) {
 	fs := disktest.New()
-	opt := Options{SegmentBytes: MinSegmentBytes, DBID: 7}
+	opt := Options{SegmentBytes: 2 * zeroBytes, DBID: 7}
 	l, err := Create(fs, opt, 1, 1, Summary{})
 	if err != nil {
 		t.Fatal(err)
@@ -31,7 +33,7 @@ func TestDropSpares(t *testing.T) {
 	next := func() {
 		t.Helper()
 		seq++
-		must(l.Append(seq, 1, make([]byte, MinSegmentBytes)))
+		must(l.Append(seq, 1, make([]byte, 2*zeroBytes)))
 		must(l.Rotate(seq + 1))
 		must(l.Release(l.Segment()))
 	}
@@ -44,6 +46,19 @@ func TestDropSpares(t *testing.T) {
 	if got := spares(t, fs); got == 0 {
 		t.Error("no spares after the shortage")
 	}
+	if _, err := l.DropSpares(); err != nil {
+		t.Fatal(err)
+	}
+	fs.Before(func(op disktest.Op, name string) {
+		if op == disktest.OpWrite && strings.HasPrefix(name, "wal/spare") {
+			l.StopSpares()
+		}
+	})
+	if err := l.PrepareSpare(); !errors.Is(err, ErrNoRoom) || spares(t, fs) != 0 {
+		t.Errorf("a spare in a shortage: %v, %d are there", err, spares(t, fs))
+	}
+	fs.Before(nil)
+	must(l.PrepareSpare())
 	must(l.Close())
 	want := spares(t, fs)
 	if n, err := RemoveSpares(fs); n != want || err != nil || spares(t, fs) != 0 {

@@ -71,7 +71,8 @@ func (l *Log) putSpare(sp spare) {
 // so it belongs into the background; one call at a time. Close ends it early
 // with ErrClosed.
 //
-// It ends the shortage that DropSpares began.
+// It ends the shortage that StopSpares or DropSpares began; these end it early
+// with ErrNoRoom.
 func (l *Log) PrepareSpare() error {
 	l.mu.Lock()
 	l.lean = false
@@ -104,10 +105,13 @@ func (l *Log) fillZeros(file disk.File) error {
 	zeros := make([]byte, min(zeroBytes, l.opt.SegmentBytes))
 	for off := int64(0); off < l.opt.SegmentBytes; off += int64(len(zeros)) {
 		l.mu.Lock()
-		closed := l.closed
+		closed, lean := l.closed, l.lean
 		l.mu.Unlock()
-		if closed {
+		switch {
+		case closed:
 			return ErrClosed
+		case lean:
+			return ErrNoRoom
 		}
 		zeros = zeros[:min(int64(len(zeros)), l.opt.SegmentBytes-off)]
 		if _, err := file.WriteAt(zeros, off); err != nil {
