@@ -27,6 +27,7 @@ type Engine struct {
 	CompactionBytesOut Counter
 	CompactionSeconds  Histogram
 	CompactionErrors   Counter
+	Checkpoints        Counter
 
 	BloomChecks         Counter
 	BloomNegatives      Counter
@@ -81,6 +82,7 @@ func (e *Engine) nameMerges() {
 	s.counter("compaction_written_bytes_total", "Bytes of files written by compactions.", &e.CompactionBytesOut)
 	s.histogram("compaction_seconds", "Duration of a compaction.", &e.CompactionSeconds, timeScale())
 	s.counter("compaction_errors_total", "Failed compactions.", &e.CompactionErrors)
+	s.counter("checkpoints_total", "Checkpoints made.", &e.Checkpoints)
 	s.counter("bloom_checks_total", "Filter checks.", &e.BloomChecks)
 	s.counter("bloom_negatives_total", "Filter checks that ruled a file out.", &e.BloomNegatives)
 	s.counter("bloom_false_positives_total", "Filter checks that let a file through in vain.", &e.BloomFalsePositives)

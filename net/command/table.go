@@ -86,7 +86,7 @@ func newTable() *table {
 	t := &table{byName: map[string]*spec{}}
 	for _, family := range [][]spec{
 		connectionCommands(), clientCommands(), seriesCommands(), stringCommands(), keyCommands(),
-		serverCommands(), configCommands(), observeCommands(), commandCommands(),
+		serverCommands(), maintenanceCommands(), configCommands(), observeCommands(), commandCommands(),
 	} {
 		for i := range family {
 			t.add(&family[i])
