@@ -55,6 +55,13 @@ func (p *picker) allKeys(f *manifest.File, fn func(t *kv.Tombstone) bool) bool {
 	return false
 }
 
+func (p *picker) hidden(f *manifest.File) uint64 {
+	if p.opt.Hidden == nil {
+		return 0
+	}
+	return p.opt.Hidden(f.ID)
+}
+
 func (p *picker) covered() (Plan, bool) {
 	if p.opt.Tombstones.Len() == 0 {
 		return Plan{}, false
@@ -63,7 +70,7 @@ func (p *picker) covered() (Plan, bool) {
 	for i := range p.files {
 		f := &p.files[i]
 		first, last := kv.ID{Time: f.MinTime}, kv.ID{Time: f.MaxTime, Seq: math.MaxUint64}
-		if p.allKeys(f, func(t *kv.Tombstone) bool { return !first.Less(t.From) && !t.To.Less(last) }) {
+		if p.hidden(f) >= f.Rows || p.allKeys(f, func(t *kv.Tombstone) bool { return !first.Less(t.From) && !t.To.Less(last) }) {
 			inputs = append(inputs, f)
 		}
 	}
@@ -79,16 +86,20 @@ func (p *picker) covered() (Plan, bool) {
 }
 
 // rewrite finds a single file of which much would go. What it picks it cannot
-// pick again: the result has no deletes, or begins or ends beyond the tombstone.
+// pick again: the result has no deletes, nothing hidden, or begins or ends beyond
+// the tombstone.
 func (p *picker) rewrite() (Plan, bool) {
 	for i := range p.files {
 		f := &p.files[i]
-		if !p.fits(f.Size) {
+		if !p.fits(f.Size) || p.opt.avoid(f) {
 			continue
 		}
 		inputs := []*manifest.File{f}
 		if f.Deletes > 0 && f.Deletes >= f.Rows/rewriteFraction && p.oldest(inputs) {
 			return p.plan(inputs, "deletes"), true
+		}
+		if n := p.hidden(f); n > 0 && n >= f.Rows/rewriteFraction {
+			return p.plan(inputs, "tombstone"), true
 		}
 		if p.opt.Tombstones.Len() > 0 && p.allKeys(f, func(t *kv.Tombstone) bool { return cutsMuch(t, f) }) {
 			return p.plan(inputs, "tombstone"), true

@@ -65,6 +65,7 @@ type DB struct {
 	doomed       doomed
 	orphans      []uint64 // files of a compaction that could not be installed; under compactMu
 	purging      purging  // under compactMu
+	damaged      damagedFiles
 
 	stopping   chan struct{} // closed when background work should end
 	giveUp     chan struct{} // closed when a stalled commit should end

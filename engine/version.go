@@ -79,6 +79,15 @@ func newVersion(mem []*memory, tables []*table, tombs *kv.Tombstones) *version {
 
 func (v *version) tables() []*table { return slices.Concat(v.data, v.catalog) }
 
+// files returns the descriptions of all tables.
+func (v *version) files() []manifest.File {
+	files := make([]manifest.File, 0, len(v.data)+len(v.catalog))
+	for _, t := range v.tables() {
+		files = append(files, t.file)
+	}
+	return files
+}
+
 // release gives the reference back; the last one lets go of everything.
 func (v *version) release() {
 	if v.refs.Add(-1) != 0 {

@@ -47,15 +47,15 @@ func (d *deleteFilter) Next() (*Rows, error) {
 // ranges, which may overlap and stand in any order. Batches that no range
 // touches are passed on whole. The list is not kept.
 func Hide(s Source, ranges []IDRange) Source {
-	ranges = joinRanges(ranges)
+	ranges = JoinRanges(ranges)
 	if len(ranges) == 0 {
 		return s
 	}
 	return &rangeFilter{source: s, ranges: ranges}
 }
 
-// joinRanges returns the ranges ascending and without overlap.
-func joinRanges(ranges []IDRange) []IDRange {
+// JoinRanges returns the ranges ascending and without overlap. The list is copied.
+func JoinRanges(ranges []IDRange) []IDRange {
 	sorted := make([]IDRange, 0, len(ranges))
 	for _, r := range ranges {
 		if !r.To.Less(r.From) {

@@ -28,6 +28,7 @@ type Engine struct {
 	CompactionSeconds  Histogram
 	CompactionErrors   Counter
 	Checkpoints        Counter
+	FilesDropped       Counter // wholly deleted, so not even read
 
 	BloomChecks         Counter
 	BloomNegatives      Counter
@@ -36,6 +37,8 @@ type Engine struct {
 
 	Files           Gauge
 	FileBytes       Gauge
+	DamagedFiles    Gauge // set aside by compaction
+	Tombstones      Gauge // in the manifest
 	WALSegments     Gauge
 	MemtableBytes   Gauge
 	FrozenMemtables Gauge
@@ -83,6 +86,7 @@ func (e *Engine) nameMerges() {
 	s.histogram("compaction_seconds", "Duration of a compaction.", &e.CompactionSeconds, timeScale())
 	s.counter("compaction_errors_total", "Failed compactions.", &e.CompactionErrors)
 	s.counter("checkpoints_total", "Checkpoints made.", &e.Checkpoints)
+	s.counter("files_dropped_total", "Wholly deleted files that were removed unread.", &e.FilesDropped)
 	s.counter("bloom_checks_total", "Filter checks.", &e.BloomChecks)
 	s.counter("bloom_negatives_total", "Filter checks that ruled a file out.", &e.BloomNegatives)
 	s.counter("bloom_false_positives_total", "Filter checks that let a file through in vain.", &e.BloomFalsePositives)
@@ -93,6 +97,8 @@ func (e *Engine) nameGauges() {
 	s := &e.set
 	s.gauge("files", "Live table files.", &e.Files)
 	s.gauge("file_bytes", "Bytes of live table files.", &e.FileBytes)
+	s.gauge("damaged_files", "Files that compaction could not read and has set aside.", &e.DamagedFiles)
+	s.gauge("tombstones", "Range deletes that files still need.", &e.Tombstones)
 	s.gauge("wal_segments", "Log segments that a restart would replay.", &e.WALSegments)
 	s.gauge("memtable_bytes", "Memory of all memtables.", &e.MemtableBytes)
 	s.gauge("frozen_memtables", "Memtables that wait for their flush.", &e.FrozenMemtables)

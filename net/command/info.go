@@ -235,6 +235,7 @@ func (s *session) infoStorage(t *infoText) {
 		t.line("files", st.Files)
 		t.line("file_bytes", st.FileBytes)
 		t.line("file_rows", st.FileRows)
+		t.line("damaged_files", st.DamagedFiles)
 		t.line("tombstones", st.Tombstones)
 		t.line("wal_segments", st.LastSegment-st.FirstSegment+1)
 		t.line("read_only", flag(st.ReadOnly != nil))
