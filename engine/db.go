@@ -62,6 +62,7 @@ type DB struct {
 	compactMu    sync.Mutex  // one compaction at a time
 	tableSyncs   tableSyncs
 	checkpointMu sync.Mutex // one checkpoint at a time
+	verifyMu     sync.Mutex // one verification at a time
 	doomed       doomed
 	orphans      []uint64 // files of a compaction that could not be installed; under compactMu
 	purging      purging  // under compactMu
@@ -159,6 +160,8 @@ func (db *DB) Close() error {
 	db.checkpointMu.Lock() // a caller's Checkpoint has ended, and none begins
 	defer db.checkpointMu.Unlock()
 	db.stop(closeStall)
+	db.verifyMu.Lock() // the same of Verify
+	defer db.verifyMu.Unlock()
 	db.compactMu.Lock() // a caller's Compact has ended, and none begins
 	defer db.compactMu.Unlock()
 	var errs []error

@@ -18,20 +18,21 @@ import (
 
 // Handler makes the sessions of connections and holds what they share.
 type Handler struct {
-	opt      Options
-	log      *slog.Logger
-	table    *table
-	metrics  *metrics.Commands
-	slow     *slowLog
-	cursors  *cursors
-	works    works
-	params   []Parameter
-	password atomic.Pointer[passwordHash] // nil: none
-	runID    string                       // 40 hexadecimal digits, new in every process
-	started  time.Time
-	saved    atomic.Int64   // Unix seconds of the last SAVE or BGSAVE
-	saving   atomic.Bool    // a BGSAVE runs
-	saves    sync.WaitGroup // the goroutine of BGSAVE; Close waits for it
+	opt        Options
+	log        *slog.Logger
+	table      *table
+	metrics    *metrics.Commands
+	slow       *slowLog
+	cursors    *cursors
+	works      works
+	params     []Parameter
+	password   atomic.Pointer[passwordHash] // nil: none
+	runID      string                       // 40 hexadecimal digits, new in every process
+	started    time.Time
+	saved      atomic.Int64   // Unix seconds of the last SAVE or BGSAVE
+	saving     atomic.Bool    // a BGSAVE runs
+	compacting atomic.Bool    // a COMPACT runs
+	saves      sync.WaitGroup // the goroutine of BGSAVE; Close waits for it
 
 	mu       sync.Mutex
 	sessions map[uint64]*session

@@ -1,10 +1,12 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"sync"
 	"syscall"
 )
@@ -14,6 +16,14 @@ func maintenanceCommands() []spec {
 		{
 			name: "checkpoint", arity: -2, flags: flagAdmin, group: "server", since: "0.2.0",
 			syntax: "<directory | REMOVE name>", summary: "Makes a directory of hard links that holds the store at one position, or removes one.", run: (*session).checkpoint,
+		},
+		{
+			name: "verify", arity: -1, flags: flagAdmin, group: "server", since: "0.2.0",
+			syntax: "[key]", summary: "Checks every checksum of the table files, or of those that hold a key, and lists the damaged ones.", run: (*session).verify,
+		},
+		{
+			name: "compact", arity: -1, flags: flagAdmin, group: "server", since: "0.2.0",
+			syntax: "[key]", summary: "Merges table files until there is nothing to gain, or those that hold a key.", run: (*session).compact,
 		},
 	}
 }
@@ -53,6 +63,77 @@ func (s *session) field(name, value string) {
 func (s *session) count64(name string, n uint64) {
 	s.out.BulkString(name)
 	s.out.Int(int64(n))
+}
+
+// verify answers what was read and what is damaged; damage is no error of the
+// command.
+func (s *session) verify(args [][]byte) error {
+	key, err := optionalKey(args)
+	if err != nil {
+		return err
+	}
+	ctx, stop := s.watch()
+	defer stop()
+	found, err := s.db.Verify(ctx, key)
+	if err != nil {
+		return maintenanceError(err)
+	}
+	s.out.MapHeader(5)
+	s.count64("files", uint64(found.Files))
+	s.count64("bytes", uint64(found.Bytes))
+	s.count64("rows", found.Rows)
+	s.count64("damaged_files", uint64(found.Broken))
+	s.out.BulkString("damaged")
+	s.out.ArrayHeader(len(found.Damaged))
+	for _, d := range found.Damaged {
+		s.out.BulkString(d.File + ": " + strings.ReplaceAll(d.Err.Error(), "\n", " "))
+	}
+	return nil
+}
+
+// optionalKey returns the one argument, or nil.
+func optionalKey(args [][]byte) ([]byte, error) {
+	switch len(args) {
+	case 1:
+		return nil, nil
+	case 2:
+		return args[1], nil
+	}
+	return nil, errSyntax
+}
+
+// compact waits for the work, which goes on when the client leaves: half of a
+// merge is worth nothing.
+func (s *session) compact(args [][]byte) error {
+	key, err := optionalKey(args)
+	if err != nil {
+		return err
+	}
+	if !s.h.compacting.CompareAndSwap(false, true) {
+		return reply("ERR a COMPACT is running already")
+	}
+	ctx, stop := s.watch()
+	defer stop()
+	db, done := s.db, make(chan error, 1)
+	key = bytes.Clone(key)
+	go func() { // ends with the work, at the latest when the store closes
+		defer s.h.compacting.Store(false)
+		if key == nil {
+			done <- db.Compact()
+		} else {
+			done <- db.CompactKey(key)
+		}
+	}()
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		return errStopped
+	}
+	if err != nil {
+		return err
+	}
+	s.out.OK()
+	return nil
 }
 
 // watch returns a context that ends when nobody can get the command's answer any

@@ -14,20 +14,49 @@ func TestCheckpointCommand(t *testing.T) {
 	if !regexp.MustCompile(`^\["directory" "" "database" "[0-9a-f]{16}" "position" :[1-9][0-9]* "files" :2 "bytes" :[1-9][0-9]*\]$`).MatchString(got) {
 		t.Error(got)
 	}
-	for command, want := range map[string]string{
-		"CHECKPOINT":               "-ERR wrong number of arguments for 'checkpoint' command",
-		"CHECKPOINT a b":           "-ERR syntax error",
-		"CHECKPOINT ../x":          `-ERR checkpoint "../x": use a name of letters`,
-		"CHECKPOINT c1":            "-ERR checkpoint c1: file already exists: choose a name that nobody has",
-		"CHECKPOINT /nowhere/x":    "-ERR checkpoint /nowhere/x: ",
-		"CHECKPOINT REMOVE nobody": "-ERR remove checkpoint nobody: ",
-		"CHECKPOINT remove c1":     "+OK",
+	for _, row := range [][2]string{
+		{"CHECKPOINT", "-ERR wrong number of arguments for 'checkpoint' command"},
+		{"CHECKPOINT a b", "-ERR syntax error"},
+		{"CHECKPOINT ../x", `-ERR checkpoint "../x": use a name of letters`},
+		{"CHECKPOINT c1", "-ERR checkpoint c1: file already exists: choose a name that nobody has"},
+		{"CHECKPOINT /nowhere/x", "-ERR checkpoint /nowhere/x: "},
+		{"CHECKPOINT REMOVE nobody", "-ERR remove checkpoint nobody: "},
+		{"CHECKPOINT remove c1", "+OK"},
 	} {
-		if got := c.line(command); !strings.HasPrefix(got, want) {
-			t.Errorf("%s: %s", command, got)
+		if got := c.line(row[0]); !strings.HasPrefix(got, row[1]) {
+			t.Errorf("%s: %s", row[0], got)
 		}
 	}
 	if names, err := h.db.Checkpoints(); err != nil || len(names) != 0 {
 		t.Errorf("left: %q %v", names, err)
+	}
+}
+
+func TestVerifyAndCompact(t *testing.T) {
+	h := newHost(t, Options{})
+	c := h.dial(t)
+	c.want([][2]string{
+		{"PUT a 1700000000000 1", `"1700000000000-0"`},
+		{"SAVE", "+OK"},
+		{"PUT b 1700000000001 2", `"1700000000001-0"`},
+		{"SAVE", "+OK"},
+		{"VERIFY a b", "-ERR syntax error"},
+		{"COMPACT a b", "-ERR syntax error"},
+		{`VERIFY ""`, "-ERR a key has 1 to 65535 bytes"},
+		{`COMPACT ""`, "-ERR a key has 1 to 65535 bytes"},
+		{"COMPACT a", "+OK"},
+		{"COMPACT nobody", "+OK"},
+		{"COMPACT", "+OK"},
+	})
+	if got := c.do("VERIFY"); !regexp.MustCompile(`^\["files" :[2-4] "bytes" :[1-9][0-9]* "rows" :4 "damaged_files" :0 "damaged" \[\]\]$`).MatchString(got) {
+		t.Error(got)
+	}
+	names, err := h.disk.List("sst")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.disk.Corrupt("sst/"+names[0], func(b []byte) []byte { b[100] ^= 1; return b })
+	if got := c.do("VERIFY"); !strings.Contains(got, `"damaged_files" :1 "damaged" ["sst/`+names[0]+`: `) || !strings.Contains(got, "corrupt file=") {
+		t.Error(got)
 	}
 }
