@@ -52,6 +52,8 @@ func (db *DB) Checkpoint(ctx context.Context, dst string) (Checkpoint, error) {
 	if db.closed.Load() {
 		return Checkpoint{}, ErrClosed
 	}
+	// Whoever backs the checkpoint up finds the log before it in the archive.
+	db.releaseLog(db.state.Load().MinSegment)
 	c, err := db.checkpoint(ctx, name, dst)
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("checkpoint %s: %w", dst, err)

@@ -19,7 +19,7 @@ import (
 
 // DB is an open store.
 //
-// Locks, in order: checkpointMu, compactMu, installMu, versionMu. versionMu is never held across
+// Locks, in order: checkpointMu, archiveMu, compactMu, installMu, versionMu. versionMu is never held across
 // I/O; installMu is held across the replacement of the manifest.
 type DB struct {
 	options Options
@@ -63,6 +63,7 @@ type DB struct {
 	tableSyncs   tableSyncs
 	checkpointMu sync.Mutex // one checkpoint at a time
 	verifyMu     sync.Mutex // one verification at a time
+	archiveMu    sync.Mutex // one release of log segments at a time
 	doomed       doomed
 	orphans      []uint64 // files of a compaction that could not be installed; under compactMu
 	purging      purging  // under compactMu

@@ -59,9 +59,7 @@ func (db *DB) recover() error {
 		return err
 	}
 	db.visible.Store(max(sum.LastSeq, db.visible.Load()))
-	if err := db.wal.Release(segment); err != nil {
-		db.log.Warn("release log segments", "error", err)
-	}
+	db.releaseLog(segment)
 	db.metrics.Keys.Set(int64(db.keys.Load()))
 	db.log.Info("recovered", "files", len(db.state.Load().Files), "keys", db.keys.Load(), "log_segments", sum.Segments,
 		"log_bytes", sum.Bytes, "log_operations", sum.Ops, "torn_bytes", sum.TornBytes, "clean", sum.Sealed,
@@ -74,7 +72,7 @@ func (db *DB) recover() error {
 }
 
 func (db *DB) walOptions() wal.Options {
-	return wal.Options{SegmentBytes: db.options.SegmentBytes, DBID: db.state.Load().DBID}
+	return wal.Options{SegmentBytes: db.options.SegmentBytes, DBID: db.state.Load().DBID, Archive: db.options.ArchiveBytes > 0}
 }
 
 // loadManifest reads the manifest, or writes the first one of a new directory.
@@ -146,6 +144,9 @@ type replayer struct {
 func (r *replayer) record(rec *wal.Record) error {
 	if rec.Type != wal.TypeGroup {
 		return nil
+	}
+	if r.db.options.bounded && rec.FirstSeq+uint64(rec.Ops)-1 > r.db.options.replayTo {
+		return nil // the sequences from here on hold nothing
 	}
 	if rec.Segment != r.segment {
 		r.segment = rec.Segment

@@ -28,6 +28,7 @@ type Engine struct {
 	CompactionSeconds  Histogram
 	CompactionErrors   Counter
 	Checkpoints        Counter
+	ArchiveDropped     Counter // log segments that fell out of a full archive
 	FilesDropped       Counter // wholly deleted, so not even read
 
 	BloomChecks         Counter
@@ -40,6 +41,8 @@ type Engine struct {
 	DamagedFiles    Gauge // set aside by compaction
 	Tombstones      Gauge // in the manifest
 	WALSegments     Gauge
+	ArchiveSegments Gauge
+	ArchiveBytes    Gauge
 	MemtableBytes   Gauge
 	FrozenMemtables Gauge
 	Keys            Gauge
@@ -86,6 +89,7 @@ func (e *Engine) nameMerges() {
 	s.histogram("compaction_seconds", "Duration of a compaction.", &e.CompactionSeconds, timeScale())
 	s.counter("compaction_errors_total", "Failed compactions.", &e.CompactionErrors)
 	s.counter("checkpoints_total", "Checkpoints made.", &e.Checkpoints)
+	s.counter("archive_dropped_total", "Log segments that fell out of a full archive.", &e.ArchiveDropped)
 	s.counter("files_dropped_total", "Wholly deleted files that were removed unread.", &e.FilesDropped)
 	s.counter("bloom_checks_total", "Filter checks.", &e.BloomChecks)
 	s.counter("bloom_negatives_total", "Filter checks that ruled a file out.", &e.BloomNegatives)
@@ -100,6 +104,8 @@ func (e *Engine) nameGauges() {
 	s.gauge("damaged_files", "Files that compaction could not read and has set aside.", &e.DamagedFiles)
 	s.gauge("tombstones", "Range deletes that files still need.", &e.Tombstones)
 	s.gauge("wal_segments", "Log segments that a restart would replay.", &e.WALSegments)
+	s.gauge("archive_segments", "Log segments kept for backups.", &e.ArchiveSegments)
+	s.gauge("archive_bytes", "Bytes of them.", &e.ArchiveBytes)
 	s.gauge("memtable_bytes", "Memory of all memtables.", &e.MemtableBytes)
 	s.gauge("frozen_memtables", "Memtables that wait for their flush.", &e.FrozenMemtables)
 	s.gauge("keys", "Keys.", &e.Keys)
