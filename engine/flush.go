@@ -63,11 +63,11 @@ func (db *DB) oldestFrozen() *memory {
 func (db *DB) newestFrozen() uint64 {
 	db.versionMu.Lock()
 	defer db.versionMu.Unlock()
-	mem := db.current.Load().mem
-	if len(mem) < 2 {
+	v := db.current.Load()
+	if v == nil || len(v.mem) < 2 { // nil: closed meanwhile
 		return 0
 	}
-	return mem[1].frozenAt.Load()
+	return v.mem[1].frozenAt.Load()
 }
 
 // settled reports whether all writes of a frozen memtable are durable and

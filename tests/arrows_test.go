@@ -21,6 +21,7 @@ var arrows = map[string][]string{
 	"manifest":      {"kv", "disk"},
 	"compaction":    {"kv", "disk", "sstable", "manifest"},
 	"engine":        {"kv", "disk", "metrics", "memtable", "wal", "sstable", "manifest", "compaction"},
+	"backup":        {"disk", "sstable", "manifest", "wal"},
 	"net/resp":      {},
 	"net/server":    {"net/resp"},
 	"net/command":   {"kv", "disk", "metrics", "engine", "net/resp", "net/server"},
