@@ -246,7 +246,7 @@ func TestPrune(t *testing.T) {
 		t.Error("keep 0 is taken")
 	}
 	p, err := r.Prune(2)
-	if err != nil || len(p.Backups) != 3 || p.Files != 2+1+8 {
+	if err != nil || len(p.Backups) != 3 || p.Files != 2+1+8+2 {
 		t.Fatalf("%+v %v", p, err)
 	}
 	all, _, err := r.List()
