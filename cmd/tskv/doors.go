@@ -200,6 +200,7 @@ func parameters(f *serveFlags) []command.Parameter {
 		fixed("sync", f.sync),
 		fixed("sync-interval", f.syncInterval.String()),
 		fixed("memtable-bytes", strconv.FormatInt(f.memtableBytes, 10)),
+		fixed("archive-bytes", strconv.FormatInt(f.archiveBytes, 10)),
 		fixed("min-free-bytes", strconv.FormatUint(f.minFree, 10)),
 		fixed("io-threads", strconv.Itoa(runtime.GOMAXPROCS(0))),
 	}

@@ -35,6 +35,6 @@ every Redis client are its clients. An acknowledged write is on disk.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServe(), newCLI())
+	root.AddCommand(newServe(), newCLI(), newBackup(), newRestore())
 	return root
 }

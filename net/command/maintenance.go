@@ -18,6 +18,13 @@ func maintenanceCommands() []spec {
 			syntax: "<directory | REMOVE name>", summary: "Makes a directory of hard links that holds the store at one position, or removes one.", run: (*session).checkpoint,
 		},
 		{
+			name: "archive", arity: -2, flags: flagAdmin, group: "server", since: "0.2.0",
+			syntax: "subcommand", summary: "Looks after the log segments that are kept for backups.",
+			subs: []spec{
+				{name: "release", arity: 3, flags: flagAdmin, syntax: "segment", summary: "Removes the archived segments up to a number, because a backup has them.", run: (*session).archiveRelease},
+			},
+		},
+		{
 			name: "verify", arity: -1, flags: flagAdmin, group: "server", since: "0.2.0",
 			syntax: "[key]", summary: "Checks every checksum of the table files, or of those that hold a key, and lists the damaged ones.", run: (*session).verify,
 		},
@@ -63,6 +70,19 @@ func (s *session) field(name, value string) {
 func (s *session) count64(name string, n uint64) {
 	s.out.BulkString(name)
 	s.out.Int(int64(n))
+}
+
+func (s *session) archiveRelease(args [][]byte) error {
+	last, ok := parseInt(args[2])
+	if !ok || last < 0 {
+		return errInteger
+	}
+	n, err := s.db.ReleaseArchive(uint64(last))
+	if err != nil {
+		return err
+	}
+	s.out.Int(int64(n))
+	return nil
 }
 
 // verify answers what was read and what is damaged; damage is no error of the
