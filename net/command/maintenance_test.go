@@ -3,7 +3,11 @@ package command
 import (
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"tskv/disk/disktest"
 )
 
 func TestCheckpointCommand(t *testing.T) {
@@ -57,6 +61,38 @@ func TestVerifyAndCompact(t *testing.T) {
 	}
 	h.disk.Corrupt("sst/"+names[0], func(b []byte) []byte { b[100] ^= 1; return b })
 	if got := c.do("VERIFY"); !strings.Contains(got, `"damaged_files" :1 "damaged" ["sst/`+names[0]+`: `) || !strings.Contains(got, "corrupt file=") {
+		t.Error(got)
+	}
+}
+
+// TestVerifyLeft: a client that hangs up in the middle of a VERIFY ends it.
+func TestVerifyLeft(t *testing.T) {
+	h := newHost(t, Options{})
+	c := h.dial(t)
+	c.want([][2]string{{"PUT a 1700000000000 1", `"1700000000000-0"`}, {"SAVE", "+OK"}})
+	var once sync.Once
+	h.disk.Before(func(op disktest.Op, name string) {
+		if op != disktest.OpRead || !strings.HasPrefix(name, "sst/") {
+			return
+		}
+		once.Do(func() { // the VERIFY waits here until the server knows
+			_ = c.conn.Close()
+			select {
+			case <-h.handler.clients()[0].c.Done():
+			case <-time.After(patience):
+				t.Error("the server has not noticed")
+			}
+		})
+	})
+	c.send([]string{"VERIFY"})
+	m := h.handler.metrics.At(h.handler.table.find([]byte("verify")).index)
+	for end := time.Now().Add(patience); m.Failed.Value() == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("VERIFY goes on for nobody: %d calls", m.Calls.Value())
+		}
+	}
+	h.disk.Before(nil)
+	if got := h.dial(t).do("VERIFY"); !strings.Contains(got, `"damaged_files" :0`) {
 		t.Error(got)
 	}
 }
