@@ -67,22 +67,31 @@ func segmentsOf(data disk.FS) (archive, live []uint64, err error) {
 }
 
 // addSegment copies one segment as far as its successor says that it reaches;
-// false if that one is not there to ask.
+// false if that one is not there to ask. A segment whose successor is lost leads
+// nowhere and is left out.
 func (r *Repository) addSegment(w *work, src Source, no, next uint64, a *Added) (bool, error) {
 	name := disk.ArchivedName(no)
 	info, err := wal.ReadInfo(src.Data, name)
+	if err == nil && (info.Segment != no || info.DBID != src.Database) {
+		err = disk.Corrupt(name, 0, "it is segment %d of database %016x", info.Segment, info.DBID)
+	}
+	if r.opt.AllowDamaged && errors.Is(err, disk.ErrCorrupt) {
+		a.Damaged = append(a.Damaged, err.Error())
+		return true, nil
+	}
 	if err != nil {
 		return false, err
-	}
-	if info.Segment != no || info.DBID != src.Database {
-		return false, disk.Corrupt(name, 0, "it is segment %d of database %016x", info.Segment, info.DBID)
 	}
 	after, err := readMoving(src.Data, next)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && after.Prev != no {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
-	}
-	if err != nil {
+	case r.opt.AllowDamaged && errors.Is(err, disk.ErrCorrupt):
+		return true, nil // noted when its own turn comes
+	case err != nil:
 		return false, err
+	case after.Prev != no:
+		return true, nil
 	}
 	s := Segment{
 		Format: formatVersion, Database: a.Database, Number: no, Prev: info.Prev,

@@ -442,3 +442,31 @@ func TestCrash(t *testing.T) {
 	}
 	t.Logf("%d disk operations", count.Ops())
 }
+
+// TestArchiveGap: a segment that the archive has lost, or that is damaged, leaves a
+// gap in the repository and stops nothing else.
+func TestArchiveGap(t *testing.T) {
+	s, d := newStore(t, 7), disktest.New()
+	r := create(t, d)
+	s.round()
+	first := s.add(r)
+	s.round()
+	s.ok(s.d.Remove(disk.ArchivedName(4)))
+	s.round()
+	s.d.Corrupt(disk.ArchivedName(5), func(b []byte) []byte { b[20] ^= 1; return b })
+	if _, err := r.Add(t.Context(), s.source()); !errors.Is(err, disk.ErrCorrupt) {
+		t.Errorf("with a damaged segment: %v", err)
+	}
+	r.opt.AllowDamaged = true
+	second := s.add(r)
+	if second.LogUpTo != 6 || second.Segments != 1 || len(second.Damaged) != 1 {
+		t.Errorf("%+v", second)
+	}
+	sound(t, r)
+	for _, to := range []uint64{first.Position + 10, second.Position - 1} {
+		if _, err := r.Plan(first.ID, &to); !errors.Is(err, ErrGap) {
+			t.Errorf("to %d: %v", to, err)
+		}
+	}
+	s.extract(r, second.ID, nil)
+}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"path"
@@ -252,4 +253,93 @@ func TestFlushAfterTakenBack(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// archiveRun takes a checkpoint of an empty store and runs the history.
+func (h history) archiveRun(d *disktest.Disk) (acked int, ready bool) {
+	opt := testOptions(d)
+	opt.ArchiveBytes = 1 << 30
+	db, err := Open("test", opt)
+	if err != nil {
+		return 0, false
+	}
+	_, err = db.Checkpoint(context.Background(), "start")
+	acked = h.run(db, 0)
+	db.stop(0)
+	return acked, err == nil
+}
+
+// TestArchiveCrash cuts the power after disk operations of a run with an archive.
+// The recovered store archives what it replayed: from the checkpoint of the
+// beginning and the archive alone follows the same state, without a gap.
+func TestArchiveCrash(t *testing.T) {
+	h := history{seed: 42, ops: 90}
+	states := h.states()
+	count := disktest.New()
+	h.archiveRun(count)
+	step := 7
+	if testing.Short() {
+		step = 60
+	}
+	tried := 0
+	for stop := 20; stop < count.Ops(); stop += step {
+		d := disktest.New()
+		d.StopAfter(stop)
+		acked, ready := h.archiveRun(d)
+		if !ready {
+			continue
+		}
+		matrix := disktest.CrashMatrix(uint64(stop))
+		for _, how := range []disktest.CrashOptions{matrix[0], matrix[stop%len(matrix)], matrix[len(matrix)-1]} {
+			after := d.Crash(how)
+			opt := testOptions(after)
+			opt.ArchiveBytes = 1 << 30
+			db, err := Open("crashed", opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := h.run(db, countOps(t, db)); got != h.ops { // it goes on
+				t.Fatalf("%d operations", got)
+			}
+			end, err := db.Checkpoint(t.Context(), "end")
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.rebuild(t, after, states, end.Position)
+			db.stop(0)
+			tried++
+			if t.Failed() {
+				t.Fatalf("power cut after %s, %d acknowledged, %s", d.LastOp(), acked, how)
+			}
+		}
+	}
+	if tried == 0 {
+		t.Fatal("void")
+	}
+	t.Logf("%d crash states", tried)
+}
+
+func countOps(t *testing.T, db *DB) int {
+	t.Helper()
+	snap, err := db.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer snap.Release()
+	n, err := snap.Count([]byte("log"), ScanOptions{To: kv.MaxID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(n)
+}
+
+// rebuild restores the whole history from the first checkpoint and the archive.
+func (h history) rebuild(t *testing.T, d *disktest.Disk, states []*model, to uint64) {
+	t.Helper()
+	ends := make([]uint64, h.ops+1)
+	ends[h.ops] = to
+	for i := range h.ops {
+		ends[i] = uint64(i) // below to, whatever they were
+	}
+	h.restores(t, d, archiveOf(d), states, ends, to)
 }
