@@ -14,9 +14,9 @@ const (
 	// maxMixed mixed files of a class are split even if they are small: they
 	// stand in the way of merges in the windows that they reach into.
 	maxMixed = 8
-	// rewriteFraction: a file is rewritten for its deletes, or for what a
-	// tombstone hides, when that is at least 1/rewriteFraction of it.
-	rewriteFraction = 4
+	// RewriteFraction: a file is rewritten for its deletes, or for what a
+	// tombstone hides, when that is at least 1/RewriteFraction of it.
+	RewriteFraction = 4
 	// fullSlack: a file that lacks 1/fullSlack of MaxFileBytes counts as full.
 	fullSlack = 8
 	// closedAfterMS after its end a window counts as closed.

@@ -19,10 +19,6 @@ func conflict(a, b *manifest.File) bool {
 		bytes.Compare(a.MinKey, b.MaxKey) <= 0 && bytes.Compare(b.MinKey, a.MaxKey) <= 0
 }
 
-func seqOverlap(a, b *manifest.File) bool {
-	return a.MinSeq <= b.MaxSeq && b.MinSeq <= a.MaxSeq
-}
-
 func sameSeq(a, b *manifest.File) bool { return a.MinSeq == b.MinSeq && a.MaxSeq == b.MaxSeq }
 
 // compareSeq orders files by sequence, siblings of one build by key.

@@ -33,10 +33,10 @@ type Plan struct {
 //     rewriting the largest once brings that many times its bytes together.
 //     The tier of the smallest files goes first (tier = power of two of the
 //     largest input), in a tier the highest gain, then the smallest total,
-//     then the newest files;
+//     then the newest files. A longer run around it goes instead if its gain is
+//     as high: so nothing is written twice for the sake of small files first;
 //   - crowd: where that finds nothing, the run with the highest gain of a window
-//     that has more than 16 files which are not full; if mixed files are in the
-//     way of all, one of them is split;
+//     that has more than 16 files which are not full;
 //   - split: mixed files that are together SplitBytes or more, or 8 or more;
 //   - deletes, tombstone: one file of which a quarter or more would go;
 //   - settle: a closed window with more than three files that are not full.
@@ -110,6 +110,11 @@ type run struct {
 
 func (r *run) gain() float64 { return float64(r.total) / float64(r.largest) }
 
+// contains reports whether other is a part of r.
+func (r *run) contains(other *run) bool {
+	return slices.Contains(r.files, other.files[0]) && slices.Contains(r.files, other.files[len(other.files)-1])
+}
+
 // runs calls fn with every run of 2 to 8 small files of the group that fits.
 // Files of one build are no run by themselves: they have different keys, and
 // would only be divided at the same places again.
@@ -180,42 +185,38 @@ func (p *picker) tiered() (Plan, bool) {
 			}
 		})
 	}
-	plan, _, ok := p.firstLegal(list, "tiered", func(a, b run) int {
+	small, _, ok := p.firstLegal(list, func(a, b run) int {
 		return cmp.Or(
 			cmp.Compare(bits.Len64(uint64(a.largest)), bits.Len64(uint64(b.largest))),
 			cmp.Compare(b.gain(), a.gain()),
 			cmp.Compare(a.total, b.total),
 			newest(a, b))
 	})
-	return plan, ok
+	if !ok {
+		return Plan{}, false
+	}
+	wide := slices.DeleteFunc(list, func(r run) bool { return r.gain() < small.gain() || !r.contains(&small) })
+	r, _, _ := p.firstLegal(wide, func(a, b run) int {
+		return cmp.Or(cmp.Compare(b.gain(), a.gain()), cmp.Compare(len(b.files), len(a.files)), newest(a, b))
+	})
+	plan := p.plan(r.files, "tiered")
+	plan.Split = plan.Window == Mixed && r.total >= p.opt.SplitBytes
+	return plan, true
 }
 
 // firstLegal returns the first legal run in an order, and the first mixed file
 // that stood in the way of one.
-func (p *picker) firstLegal(list []run, reason string, order func(a, b run) int) (Plan, *manifest.File, bool) {
-	var mixed *manifest.File
+func (p *picker) firstLegal(list []run, order func(a, b run) int) (first run, mixed *manifest.File, ok bool) {
 	for r := range inOrder(list, order) {
 		obstacle, ok := p.legal(r.files)
 		if ok {
-			plan := p.plan(r.files, reason)
-			plan.Split = plan.Window == Mixed && r.total >= p.opt.SplitBytes
-			return plan, mixed, true
+			return r, mixed, true
 		}
 		if mixed == nil && obstacle.Window == Mixed {
 			mixed = obstacle
 		}
 	}
-	return Plan{}, mixed, false
-}
-
-// firstOrSplit returns the first legal run; if there is none, it splits a mixed
-// file that stands in the way.
-func (p *picker) firstOrSplit(list []run, reason string, order func(a, b run) int) (Plan, bool) {
-	plan, mixed, ok := p.firstLegal(list, reason, order)
-	if !ok && mixed != nil {
-		return p.splitPlan([]*manifest.File{mixed})
-	}
-	return plan, ok
+	return run{}, mixed, false
 }
 
 // crowd keeps the number of files that a read has to look at bounded where sizes
@@ -228,11 +229,11 @@ func (p *picker) crowd() (Plan, bool) {
 		}
 		var list []run
 		p.runs(g, func(r run) { list = append(list, r) })
-		plan, ok := p.firstOrSplit(list, "crowd", func(a, b run) int {
+		r, _, ok := p.firstLegal(list, func(a, b run) int {
 			return cmp.Or(cmp.Compare(b.gain(), a.gain()), cmp.Compare(a.total, b.total), newest(a, b))
 		})
 		if ok {
-			return plan, true
+			return p.plan(r.files, "crowd"), true
 		}
 	}
 	return Plan{}, false
@@ -314,7 +315,14 @@ func (p *picker) settleGroup(g *group, want int) (Plan, bool) {
 			list = append(list, r)
 		}
 	})
-	return p.firstOrSplit(list, "settle", func(a, b run) int {
+	r, mixed, ok := p.firstLegal(list, func(a, b run) int {
 		return cmp.Or(cmp.Compare(len(b.files), len(a.files)), cmp.Compare(a.total, b.total), newest(a, b))
 	})
+	switch {
+	case ok:
+		return p.plan(r.files, "settle"), true
+	case mixed != nil:
+		return p.splitPlan([]*manifest.File{mixed})
+	}
+	return Plan{}, false
 }

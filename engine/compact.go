@@ -51,8 +51,12 @@ func (db *DB) Compact() error {
 
 func (db *DB) compactAll() error { return db.compactBy(db.choose) }
 
+// chooser returns what to do next about the files of a version, which are those of a
+// generation of the manifest; false if that is nothing. db.compactMu is held.
+type chooser func(v *version, generation uint64) (compaction.Plan, bool)
+
 // compactBy compacts until there is nothing left to choose.
-func (db *DB) compactBy(choose func(v *version) (compaction.Plan, bool)) error {
+func (db *DB) compactBy(choose chooser) error {
 	for {
 		done, err := db.compactOnce(choose)
 		if err != nil || done {
@@ -62,7 +66,7 @@ func (db *DB) compactBy(choose func(v *version) (compaction.Plan, bool)) error {
 }
 
 // compactOnce does the next compaction; true if there is none to do.
-func (db *DB) compactOnce(choose func(v *version) (compaction.Plan, bool)) (bool, error) {
+func (db *DB) compactOnce(choose chooser) (bool, error) {
 	db.compactMu.Lock()
 	defer db.compactMu.Unlock()
 	if db.isStopping() {
@@ -71,14 +75,17 @@ func (db *DB) compactOnce(choose func(v *version) (compaction.Plan, bool)) (bool
 	if err := db.removeOrphans(); err != nil {
 		return false, err
 	}
-	v := db.acquire()
+	db.installMu.Lock() // so that both are of one moment
+	v, generation := db.acquire(), db.state.Load().Generation
+	db.installMu.Unlock()
 	if v == nil {
 		return false, ErrClosed
 	}
 	defer v.release()
-	plan, ok := choose(v)
+	plan, ok := choose(v, generation)
 	if !ok {
-		return true, nil
+		swept, err := db.sweep()
+		return !swept, err
 	}
 	err := db.carryOut(v, plan)
 	if err != nil && db.setAside(err) {
@@ -87,13 +94,29 @@ func (db *DB) compactOnce(choose func(v *version) (compaction.Plan, bool)) (bool
 	return false, err
 }
 
-// choose returns what is to be done next about the files of a version.
-// db.compactMu is held.
-func (db *DB) choose(v *version) (compaction.Plan, bool) {
-	if plan, ok := compaction.Pick(v.files(), db.pickOptions(v)); ok {
+// choose is the chooser of everything that pays.
+func (db *DB) choose(v *version, generation uint64) (compaction.Plan, bool) {
+	db.examine(v)
+	byID := make(map[uint64]*table)
+	for _, t := range v.data {
+		byID[t.file.ID] = t
+	}
+	opt := db.pickOptions(v)
+	opt.Hidden = func(id uint64) uint64 {
+		t := byID[id]
+		if t == nil {
+			return 0 // of the catalog, where keys are deleted row by row
+		}
+		return db.deletions.hiddenOf(t, v.tombs, max(t.file.Rows/compaction.RewriteFraction, 1))
+	}
+	if plan, ok := compaction.Pick(v.files(), opt); ok {
 		return plan, true
 	}
-	return db.purge(v)
+	plan, ok := db.purge(v)
+	if !ok {
+		db.idleAt.Store(generation)
+	}
+	return plan, ok
 }
 
 func (db *DB) pickOptions(v *version) compaction.PickOptions {

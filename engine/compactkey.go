@@ -17,7 +17,7 @@ func (db *DB) CompactKey(key []byte) error {
 	}
 	for _, space := range []byte{spaceData, spaceCatalog} {
 		internal := internalKey(nil, space, key)
-		err := db.compactBy(func(v *version) (compaction.Plan, bool) { return db.chooseForKey(v, internal) })
+		err := db.compactBy(func(v *version, _ uint64) (compaction.Plan, bool) { return db.chooseForKey(v, internal) })
 		if err != nil {
 			return err
 		}
@@ -27,6 +27,7 @@ func (db *DB) CompactKey(key []byte) error {
 
 // chooseForKey returns the next merge for the sake of an internal key.
 func (db *DB) chooseForKey(v *version, key []byte) (compaction.Plan, bool) {
+	db.examine(v)
 	byID := make(map[uint64]*table)
 	for _, t := range v.tables() {
 		byID[t.file.ID] = t

@@ -11,6 +11,7 @@ import (
 	"tskv/disk"
 	"tskv/disk/disktest"
 	"tskv/kv"
+	"tskv/manifest"
 )
 
 // hugeWindow is longer than a time window.
@@ -114,6 +115,36 @@ func TestDamagedFileIsSetAside(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestUnsoundOrder: a manifest whose files leave open which record is the newest is
+// refused, though its checksum is right.
+func TestUnsoundOrder(t *testing.T) {
+	d := disktest.New()
+	db := open(t, testOptions(d))
+	flushRows(t, db, "a", 0, 0, 10)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	state, err := manifest.Load(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range state.Files {
+		if f.Class == compaction.ClassData {
+			f.ID, f.MaxSeq = state.NextFile, f.MaxSeq+1
+			state.Files = append(state.Files, f)
+			state.NextFile++
+			break
+		}
+	}
+	if err := manifest.Store(d, state); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open("test", testOptions(d))
+	if !errors.Is(err, disk.ErrCorrupt) || !errors.Is(err, compaction.ErrOrder) || !strings.Contains(err.Error(), disk.ManifestName) {
+		t.Fatal(err)
 	}
 }
 

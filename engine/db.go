@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tskv/compaction"
 	"tskv/disk"
 	"tskv/manifest"
 	"tskv/memtable"
@@ -68,6 +69,11 @@ type DB struct {
 	orphans      []uint64 // files of a compaction that could not be installed; under compactMu
 	purging      purging  // under compactMu
 	damaged      damagedFiles
+	hotFiles     atomic.Int64    // compaction.HotFiles of the files
+	idleAt       atomic.Uint64   // generation of the manifest for which compaction has found nothing to do
+	flushRate    atomic.Uint64   // bytes of log records per second of recent flushes; 0: none yet
+	deletions    deletions       // under compactMu
+	spent        map[uint64]bool // sequences of tombstones that hide nothing; under installMu, replaced as a whole
 
 	stopping   chan struct{} // closed when background work should end
 	giveUp     chan struct{} // closed when a stalled commit should end
@@ -137,6 +143,7 @@ func (db *DB) start() {
 	v := db.acquire()
 	db.committer = &committer{db: db, v: v, mem: v.mem[0], hot: newHotKeys(), nextSeq: db.visible.Load() + 1}
 	db.committer.enc.StartSegment()
+	db.hotFiles.Store(int64(compaction.HotFiles(v.files(), compaction.PickOptions{})))
 	db.checkDisk()
 	db.commitDone.Go(func() { db.commitLoop() })
 	switch db.options.Sync {

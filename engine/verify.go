@@ -79,11 +79,22 @@ func (db *DB) filesOf(key []byte) []manifest.File {
 	data, catalog := internalKey(nil, spaceData, key), internalKey(nil, spaceCatalog, key)
 	var files []manifest.File
 	for _, t := range v.tables() {
-		if key == nil || t.holds(data) || t.holds(catalog) {
+		if key == nil || t.mayHold(data) || t.mayHold(catalog) {
 			files = append(files, t.file)
 		}
 	}
 	return files
+}
+
+// mayHold reports whether a table has rows of a key; true also if that cannot be
+// told.
+func (t *table) mayHold(key []byte) bool {
+	hash := sstable.KeyHash(key)
+	if !t.MayContain(&hash) {
+		return false
+	}
+	_, found, err := t.SeriesStats(key)
+	return found || err != nil
 }
 
 type verification struct {

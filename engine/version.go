@@ -22,7 +22,8 @@ type memory struct {
 	// frozenAt is the last sequence of a memtable that takes no more writes, zero
 	// while it is the active one.
 	frozenAt atomic.Uint64
-	keys     uint64 // number of keys when it was frozen
+	keys     uint64       // number of keys when it was frozen
+	logged   atomic.Int64 // bytes of log records with its writes
 }
 
 // table is one live SSTable. The versions that list it share it.

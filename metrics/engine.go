@@ -13,6 +13,11 @@ type Engine struct {
 	FsyncLatency  Histogram
 	CommitLatency Histogram // from entering the queue to being answered
 
+	UserBytes Counter // bytes of keys, values, tags and times of records written
+	WALStored Counter // bytes of log records as they lie in the log
+
+	WriteState   Gauge   // 0 writes are admitted as they come, 1 slowed down, 2 stopped
+	WriteSlow    Counter // nanoseconds that groups were held back
 	QueueFull    Counter // a write had to wait for room in the queue
 	Busy         Counter // a write was refused after waiting too long
 	Stalls       Counter // writes stopped for flush or compaction to catch up
@@ -36,6 +41,7 @@ type Engine struct {
 	BloomFalsePositives Counter
 	CorruptReads        Counter // reads answered with a corruption error
 
+	HotFiles        Gauge // most files in one window that are still to be merged
 	Files           Gauge
 	FileBytes       Gauge
 	DamagedFiles    Gauge // set aside by compaction
@@ -65,6 +71,11 @@ func (e *Engine) nameWrites() {
 	s := &e.set
 	s.counter("wal_appends_total", "Log records written, one per commit group.", &e.WALAppends)
 	s.counter("wal_bytes_total", "Bytes of log records written.", &e.WALBytes)
+	s.counter("wal_stored_bytes_total", "Bytes of log records as they lie in the log.", &e.WALStored)
+	s.counter("user_bytes_total", "Bytes of keys, values, tags and times (8 each) of records written.", &e.UserBytes)
+	s.ratio("write_amplification", "Bytes written to the log and to files per user byte, since the start.", e.WriteAmplification)
+	s.gauge("write_state", "How writes are admitted: 0 as they come, 1 slowed down, 2 stopped.", &e.WriteState)
+	s.seconds("write_slow_seconds_total", "Time that commit groups were held back while writes were slowed down.", &e.WriteSlow)
 	s.histogram("commit_group_operations", "Operations per commit group.", &e.GroupOps, sizeScale())
 	s.histogram("commit_group_batches", "Batches per commit group.", &e.GroupBatches, sizeScale())
 	s.counter("fsyncs_total", "Syncs of the log.", &e.Fsyncs)
@@ -99,6 +110,7 @@ func (e *Engine) nameMerges() {
 
 func (e *Engine) nameGauges() {
 	s := &e.set
+	s.gauge("hot_files", "Most files in one time window that are still to be merged.", &e.HotFiles)
 	s.gauge("files", "Live table files.", &e.Files)
 	s.gauge("file_bytes", "Bytes of live table files.", &e.FileBytes)
 	s.gauge("damaged_files", "Files that compaction could not read and has set aside.", &e.DamagedFiles)
@@ -111,6 +123,16 @@ func (e *Engine) nameGauges() {
 	s.gauge("keys", "Keys.", &e.Keys)
 	s.gauge("visible_sequence", "Sequence of the last visible write.", &e.VisibleSequence)
 	s.gauge("read_only", "1 while writes are refused.", &e.ReadOnly)
+}
+
+// WriteAmplification returns the bytes written to the log and to files per user
+// byte; 0 before the first record.
+func (e *Engine) WriteAmplification() float64 {
+	written := e.WALStored.Value() + e.FlushBytes.Value() + e.CompactionBytesOut.Value()
+	if user := e.UserBytes.Value(); user > 0 {
+		return float64(written) / float64(user)
+	}
+	return 0
 }
 
 // Describe implements prometheus.Collector.
