@@ -67,7 +67,7 @@ func (f *checkFlags) run(dir string, out, errOut io.Writer) error {
 		return &exitError{exitNotPossible, err}
 	}
 	bar := newProgress(errOut, "checking")
-	report, err := inspect.Check(fsys, inspect.CheckOptions{Progress: bar.set})
+	report, err := inspect.Check(fsys, inspect.CheckOptions{Progress: bar.report})
 	bar.end()
 	if report != nil {
 		if err := f.print(out, dir, report); err != nil {

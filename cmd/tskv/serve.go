@@ -33,6 +33,7 @@ type serveFlags struct {
 	maxClients                              int
 	minFree                                 uint64
 	noMmap                                  bool
+	archiveBytes                            int64
 }
 
 func newServe() *cobra.Command {
@@ -66,6 +67,7 @@ after kill -9 the next start recovers everything acknowledged.`,
 	flags.StringVar(&f.password, "requirepass", "", "password that clients must give with AUTH; better given in the environment as "+passwordVariable)
 	flags.IntVar(&f.maxClients, "maxclients", 10_000, "most connections at a time")
 	flags.Uint64Var(&f.minFree, "min-free-bytes", 512<<20, "refuse writes when fewer bytes of the disk are free")
+	flags.Int64Var(&f.archiveBytes, "archive-bytes", 0, "keep that many bytes of the log for backups, so that restore reaches positions between them; 0 keeps none")
 	flags.BoolVar(&f.noMmap, "no-mmap", false, "read tables with pread instead of memory maps")
 	return cmd
 }
@@ -97,7 +99,7 @@ func serve(ctx context.Context, f *serveFlags, out, errOut io.Writer) error {
 	}
 	db, err := engine.Open(f.dir, engine.Options{
 		Sync: mode, SyncInterval: f.syncInterval, Memory: f.budget, MemtableBytes: f.memtableBytes,
-		MinFreeBytes: f.minFree, NoMmap: f.noMmap, Logger: logger, Metrics: d.engine,
+		MinFreeBytes: f.minFree, NoMmap: f.noMmap, ArchiveBytes: f.archiveBytes, Logger: logger, Metrics: d.engine,
 	})
 	if err != nil {
 		return errors.Join(err, d.close())
