@@ -67,5 +67,9 @@ type Mapping interface {
 	Bytes() []byte
 	// WillNeed asks the kernel to read a range ahead.
 	WillNeed(off, n int64)
+	// DontNeed takes the map's pages out of the process's memory. They stay in
+	// the page cache, and a reader that is looking at them gets them back from
+	// there, or from the file.
+	DontNeed()
 	Close() error
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -138,13 +139,47 @@ func (f *osFile) Map(size int64) (Mapping, error) {
 		return m, nil // mmap(2) refuses nothing
 	}
 	err = f.control("mmap", func(fd int) error {
-		m.data, err = unix.Mmap(fd, 0, int(size), unix.PROT_READ, unix.MAP_SHARED)
+		m.data, err = mapAligned(fd, uintptr(size))
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return m, nil
+}
+
+// MapRegion is the most that one touch of a map brings into the process, and what
+// maps are aligned to: the largest folio of the page cache. Newer kernels map a
+// whole folio when one of its pages is touched.
+const MapRegion = 2 << 20
+
+// mapAligned maps a file so that the regions of the file lie on those of the
+// memory: it reserves more than it needs and gives back the ends.
+func mapAligned(fd int, size uintptr) ([]byte, error) {
+	if size <= MapRegion {
+		p, err := unix.MmapPtr(fd, 0, nil, size, unix.PROT_READ, unix.MAP_SHARED)
+		if err != nil {
+			return nil, err
+		}
+		return unsafe.Slice((*byte)(p), size), nil
+	}
+	page := uintptr(os.Getpagesize())
+	pages := (size + page - 1) &^ (page - 1)
+	base, err := unix.MmapPtr(-1, 0, nil, pages+MapRegion, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+	if err != nil {
+		return nil, err
+	}
+	before := -uintptr(base) & (MapRegion - 1)
+	p, err := unix.MmapPtr(fd, 0, unsafe.Add(base, before), size, unix.PROT_READ, unix.MAP_SHARED|unix.MAP_FIXED)
+	if err != nil {
+		return nil, errors.Join(err, unix.MunmapPtr(base, pages+MapRegion))
+	}
+	// What cannot be given back costs addresses only.
+	if before > 0 {
+		_ = unix.MunmapPtr(base, before)
+	}
+	_ = unix.MunmapPtr(unsafe.Add(p, pages), MapRegion-before)
+	return unsafe.Slice((*byte)(p), size), nil
 }
 
 // CheckMap refuses to map more of a file than it has, which would fault at the
@@ -192,6 +227,13 @@ func (m *osMapping) WillNeed(off, n int64) {
 	_ = unix.Madvise(m.data[start:off+n], unix.MADV_WILLNEED)
 }
 
+// DontNeed is advice as well, but one that the kernel follows at once.
+func (m *osMapping) DontNeed() {
+	if len(m.data) > 0 {
+		_ = unix.Madvise(m.data, unix.MADV_DONTNEED)
+	}
+}
+
 // Close unmaps; a second Close does nothing.
 func (m *osMapping) Close() error {
 	var err error
@@ -199,7 +241,7 @@ func (m *osMapping) Close() error {
 		if m.data == nil {
 			return
 		}
-		if e := unix.Munmap(m.data); e != nil {
+		if e := unix.MunmapPtr(unsafe.Pointer(unsafe.SliceData(m.data)), uintptr(len(m.data))); e != nil {
 			err = &fs.PathError{Op: "munmap", Path: m.name, Err: e}
 		}
 		m.data = nil

@@ -74,6 +74,9 @@ type Op struct {
 // Reset.
 type Batch struct {
 	Ops []Op
+	// Guard, if not nil, runs on the commit goroutine before the operations and
+	// only reads. Its error is the result of Apply, and nothing is written.
+	Guard func(*Tx) error
 
 	bytes   int64
 	updates bool
@@ -88,7 +91,7 @@ type Batch struct {
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
 	clear(b.Ops)
-	b.Ops = b.Ops[:0]
+	b.Ops, b.Guard = b.Ops[:0], nil
 }
 
 // Add appends an empty operation and returns it; the pointer is good until the

@@ -17,6 +17,7 @@ type group struct {
 	cleared  bool   // the number of keys starts from zero in this group
 	err      error
 	undone   bool // the log refused it: its sequences hold nothing
+	events   *events
 }
 
 // committer is the state of the commit goroutine; nothing else touches it.
@@ -106,6 +107,7 @@ func (c *committer) takeAll() []*Batch {
 func (c *committer) begin(g *group) {
 	c.now = max(uint64(max(c.db.options.Now().UnixMilli(), 0)), c.now)
 	g.firstSeq, g.lastSeq = c.nextSeq, c.nextSeq-1
+	g.events = c.db.recent.record(g.firstSeq)
 	c.enc.Begin(c.payload[:0])
 	c.start = c.enc.Mark()
 }
@@ -113,7 +115,11 @@ func (c *committer) begin(g *group) {
 // batch decides all operations of b, or sends b back to its caller if one of
 // them needs a disk read first.
 func (c *committer) batch(g *group, b *Batch) {
-	if err := c.resolve(b); err != nil {
+	err := c.resolve(b)
+	if err == nil && b.Guard != nil {
+		err = b.Guard(&Tx{c: c, g: g})
+	}
+	if err != nil {
 		b.cold = errors.Is(err, errCold)
 		b.err = nil
 		if !b.cold {
@@ -210,6 +216,9 @@ func (c *committer) put(g *group, op *Op) error {
 	c.row = kv.Row{ID: id, Tags: op.Tags}
 	c.row.SetValue(op.Value)
 	c.writeRow(g, st)
+	if g.events != nil {
+		c.recordPut(g, st, op.Mode)
+	}
 	if op.Mode == IDAuto && !st.lastKnown {
 		// chooseID has found nothing of the key at now or later.
 		st.last, st.filled, st.lastKnown = id, true, true
@@ -273,22 +282,29 @@ func (c *committer) create(g *group, st *keyState) {
 func (c *committer) writeCatalog(g *group, st *keyState) {
 	c.keyBuf = st.catalogKey(c.keyBuf[:0])
 	c.enc.Put(nil, c.keyBuf, &c.row)
-	c.mem.Add(c.mem.Series(c.keyBuf), c.take(g), &c.row)
+	st.changed = c.take(g)
+	c.mem.Add(c.mem.Series(c.keyBuf), st.changed, &c.row)
 }
 
 // writeRow writes c.row into the group and the memtable.
 func (c *committer) writeRow(g *group, st *keyState) {
-	if st.mem != c.mem {
-		st.mem, st.series = c.mem, c.mem.Series(st.data)
+	var series memSeries
+	if st.memory == c.mem.number {
+		series = c.mem.Numbered(st.series)
+	} else {
+		series = c.mem.Series(st.data)
+		st.memory, st.series = c.mem.number, series.Number()
 	}
 	c.enc.Put(&st.ref, st.data, &c.row)
-	c.mem.Add(st.series, c.take(g), &c.row)
+	st.changed = c.take(g)
+	c.mem.Add(series, st.changed, &c.row)
 }
 
-func (c *committer) writeTombstone(g *group, t kv.Tombstone) {
+func (c *committer) writeTombstone(g *group, t kv.Tombstone) uint64 {
 	t.Seq = c.take(g)
 	c.enc.DeleteRange(&t)
 	c.mem.AddTombstone(t)
+	return t.Seq
 }
 
 func (c *committer) take(g *group) uint64 {

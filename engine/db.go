@@ -13,6 +13,7 @@ import (
 	"tskv/manifest"
 	"tskv/memtable"
 	"tskv/metrics"
+	"tskv/sstable"
 	"tskv/wal"
 )
 
@@ -32,12 +33,18 @@ type DB struct {
 	syncer    *syncer
 	wal       *wal.Log
 	pool      *memtable.Pool
+	recent    *recent
+	cache     *sstable.Cache
+	maps      *sstable.MapBudget
+	cacheSeen sstable.CacheStats // what measure has counted
 
 	current   atomic.Pointer[version]
 	versionMu sync.Mutex
 	installMu sync.Mutex
 	state     atomic.Pointer[manifest.State] // what the manifest file says; replaced under installMu
 	nextFile  atomic.Uint64
+
+	nextMemory atomic.Uint64
 
 	visible   atomic.Uint64 // sequence of the last visible write
 	keys      atomic.Uint64 // number of keys, the last group included
@@ -89,6 +96,9 @@ func Open(dir string, opt Options) (*DB, error) {
 	db := &DB{
 		options: opt, fs: opt.FS, log: opt.Logger, metrics: opt.Metrics,
 		pool:         memtable.NewPool(opt.MemtableBytes),
+		recent:       newRecent(),
+		cache:        sstable.NewCache(split(opt.Memory).cache),
+		maps:         sstable.NewMapBudget(split(opt.Memory).maps),
 		flushDone:    make(chan struct{}),
 		flushNudge:   make(chan struct{}, 1),
 		compactNudge: make(chan struct{}, 1),
@@ -121,10 +131,11 @@ func (db *DB) abandon() {
 }
 
 func (db *DB) start() {
-	db.queue = newQueue(db.metrics)
+	share := split(db.options.Memory)
+	db.queue = newQueue(share.queue, db.metrics)
 	db.syncer = newSyncer(db)
 	v := db.acquire()
-	db.committer = &committer{db: db, v: v, mem: v.mem[0], hot: newHotKeys(), nextSeq: db.visible.Load() + 1}
+	db.committer = &committer{db: db, v: v, mem: v.mem[0], hot: newHotKeys(share.hotKeys), nextSeq: db.visible.Load() + 1}
 	db.committer.enc.StartSegment()
 	db.checkDisk()
 	db.commitDone.Go(func() { db.commitLoop() })
@@ -179,6 +190,7 @@ const closeStall = 3 * time.Second
 
 func (db *DB) newMemory(firstSeq, segment uint64) *memory {
 	return &memory{
+		number:       db.nextMemory.Add(1),
 		Table:        memtable.New(memtable.Options{Bytes: db.options.MemtableBytes, Pool: db.pool}, firstSeq),
 		firstSegment: segment,
 	}
@@ -239,7 +251,9 @@ func (db *DB) spareLoop() {
 }
 
 // residencyPeriod is how long a page of a map counts as resident after it was
-// read: the kernel may have dropped it since.
+// read: the kernel may have dropped it since. If the budget of mapped pages is
+// used up, all are forgotten at the next second, so that the maps hold what was
+// read in the last one.
 const residencyPeriod = time.Minute
 
 // watch refuses writes while the disk is nearly full, sets gauges, and forgets
@@ -251,9 +265,13 @@ func (db *DB) watch() {
 	defer forget.Stop()
 	for {
 		db.checkDisk()
+		db.checkAge()
 		db.measure()
 		select {
 		case <-tick.C:
+			if db.maps.WasExhausted() {
+				db.forgetResidency()
+			}
 		case <-forget.C:
 			db.forgetResidency()
 		case <-db.stopping:

@@ -50,11 +50,11 @@ func (db *DB) flushLoop() {
 func (db *DB) oldestFrozen() *memory {
 	db.versionMu.Lock()
 	defer db.versionMu.Unlock()
-	mem := db.current.Load().mem
-	if len(mem) < 2 {
+	v := db.current.Load()
+	if v.frozen == 0 {
 		return nil
 	}
-	return mem[len(mem)-1]
+	return v.mem[v.frozen]
 }
 
 // settled reports whether all writes of a frozen memtable are durable and
@@ -68,7 +68,8 @@ func (db *DB) settled(m *memory) bool {
 	return true
 }
 
-// flush writes one frozen memtable and takes it out of the version.
+// flush writes the oldest frozen memtable to files; it may stay in the version as a
+// warm one.
 func (db *DB) flush(m *memory) error {
 	start := time.Now()
 	files, err := compaction.Build(m.Iterator(nil, m.frozenAt.Load()), classOf, compaction.Output{
@@ -83,7 +84,7 @@ func (db *DB) flush(m *memory) error {
 		return fmt.Errorf("write tables: %w", err)
 	}
 	tombs := m.Tombstones(m.frozenAt.Load())
-	err = db.installFlush(files, func(s *manifest.State) {
+	err = db.installFlush(m, files, func(s *manifest.State) {
 		s.FlushedSeq = m.frozenAt.Load()
 		s.MinSegment = db.segmentAfter(m)
 		s.Keys = m.keys
@@ -116,10 +117,10 @@ func (db *DB) nextFileID() uint64 { return db.nextFile.Add(1) - 1 }
 func (db *DB) segmentAfter(m *memory) uint64 {
 	db.versionMu.Lock()
 	defer db.versionMu.Unlock()
-	mem := db.current.Load().mem
-	for i := 1; i < len(mem); i++ {
-		if mem[i] == m {
-			return mem[i-1].firstSegment
+	v := db.current.Load()
+	for i := 1; i <= v.frozen; i++ {
+		if v.mem[i] == m {
+			return v.mem[i-1].firstSegment
 		}
 	}
 	panic("BUG: engine: flush of a memtable that is not frozen")

@@ -14,13 +14,13 @@ import (
 // installFlush makes the files of a flush live: it replaces the manifest, which is
 // the moment of truth, and then swaps the version. It tries again after a failure
 // until the store closes, because the files are written already.
-func (db *DB) installFlush(added []manifest.File, edit func(*manifest.State)) error {
+func (db *DB) installFlush(m *memory, added []manifest.File, edit func(*manifest.State)) error {
 	opened, err := db.adopt(added)
 	if err != nil {
 		return err
 	}
 	for {
-		err := db.replaceManifest(opened, added, nil, edit, func(mem []*memory) []*memory { return mem[:len(mem)-1] })
+		err := db.replaceManifest(opened, added, nil, edit, m)
 		if err == nil {
 			return nil
 		}
@@ -86,7 +86,7 @@ func (db *DB) pauseRetry(what string, err error) bool {
 	}
 }
 
-func (db *DB) replaceManifest(opened []*table, added []manifest.File, removed []uint64, edit func(*manifest.State), mem func([]*memory) []*memory) error {
+func (db *DB) replaceManifest(opened []*table, added []manifest.File, removed []uint64, edit func(*manifest.State), flushed *memory) error {
 	db.installMu.Lock()
 	defer db.installMu.Unlock()
 	next := nextState(db.state.Load(), added, removed, edit)
@@ -95,7 +95,7 @@ func (db *DB) replaceManifest(opened []*table, added []manifest.File, removed []
 		return err
 	}
 	db.state.Store(next)
-	db.swapTables(opened, removed, next, mem)
+	db.swapTables(opened, removed, next, flushed)
 	return nil
 }
 
@@ -163,7 +163,7 @@ func (db *DB) openTables(files []manifest.File) ([]*table, error) {
 	var out []*table
 	for _, f := range files {
 		r, err := sstable.Open(db.fs, sstable.Expect{FileID: f.ID, Size: f.Size, FooterCRC: f.FooterCRC},
-			sstable.ReaderOptions{NoMmap: db.options.NoMmap})
+			sstable.ReaderOptions{NoMmap: db.options.NoMmap, Cache: db.cache, Maps: db.maps, Blocks: &db.metrics.BlocksDecoded})
 		if err != nil {
 			closeTables(out)
 			return nil, err
@@ -179,7 +179,9 @@ func closeTables(tables []*table) {
 	}
 }
 
-func (db *DB) swapTables(opened []*table, removed []uint64, next *manifest.State, mem func([]*memory) []*memory) {
+// swapTables makes a version with other tables; flushed, if not nil, is the memtable
+// that the opened ones were written from.
+func (db *DB) swapTables(opened []*table, removed []uint64, next *manifest.State, flushed *memory) {
 	gone := make(map[uint64]bool, len(removed))
 	for _, id := range removed {
 		gone[id] = true
@@ -193,11 +195,17 @@ func (db *DB) swapTables(opened []*table, removed []uint64, next *manifest.State
 			tables = append(tables, t)
 		}
 	}
-	memory := old.mem
-	if mem != nil {
-		memory = mem(memory)
+	frozen := old.frozen
+	if flushed != nil {
+		if old.mem[frozen] != flushed {
+			panic("BUG: engine: flush of a memtable that is not the oldest frozen one")
+		}
+		frozen--
+		for _, t := range opened {
+			flushed.files = append(flushed.files, t.file.ID)
+		}
 	}
-	db.swap(newVersion(memory, tables, kv.NewTombstones(next.Tombstones)))
+	db.swap(newVersion(db.keepWarm(old.mem, frozen, gone), frozen, tables, kv.NewTombstones(next.Tombstones)))
 	if db.queue != nil {
 		db.queue.signal() // the commit goroutine lets go of the old version
 	}

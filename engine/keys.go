@@ -102,9 +102,13 @@ type keyState struct {
 	// lastKnown is false for a key found in the catalog whose records were not
 	// looked at yet.
 	lastKnown bool
+	// The state has seen every write to the key after the sequence since; changed is
+	// the sequence of the last one it has seen.
+	since, changed uint64
 
-	mem    *memory // the active memtable that series belongs to
-	series memSeries
+	// memory and series are numbers, because pointers would keep dropped memtables.
+	memory uint64
+	series uint32
 	ref    kv.KeyRef
 }
 
@@ -118,23 +122,24 @@ func (s *keyState) observe(id kv.ID) {
 	}
 }
 
-// One generation of the hot set holds hotBytes, so both stay under 96 MiB: some
-// 200,000 keys of 24 bytes each. A state costs stateBytes beside its key, which
-// is in the state and in the map.
-const (
-	hotBytes   = 48 << 20
-	stateBytes = 200
-)
+// stateBytes is what a state costs beside its key, which is in the state and in
+// the map.
+const stateBytes = 200
 
 // hotKeys is a bounded set of key states in two generations: a key found in
 // the old one moves to the young one, and a full young one becomes the old one.
 type hotKeys struct {
+	limit      int // bytes of one generation
 	young, old map[string]*keyState
 	bytes      int    // of young
 	epoch      uint64 // grows when states were dropped: found ones must be looked up again
 }
 
-func newHotKeys() hotKeys { return hotKeys{young: map[string]*keyState{}} }
+// newHotKeys returns a set of at most limit bytes: in 96 MiB are some 400,000 keys
+// of 24 bytes.
+func newHotKeys(limit int64) hotKeys {
+	return hotKeys{limit: int(limit / 2), young: map[string]*keyState{}}
+}
 
 func (h *hotKeys) find(key []byte) *keyState {
 	if st := h.young[string(key)]; st != nil {
@@ -148,7 +153,7 @@ func (h *hotKeys) find(key []byte) *keyState {
 }
 
 func (h *hotKeys) add(st *keyState) {
-	if h.bytes >= hotBytes {
+	if h.bytes >= h.limit {
 		if h.old != nil {
 			h.epoch++
 		}
@@ -158,4 +163,6 @@ func (h *hotKeys) add(st *keyState) {
 	h.bytes += stateBytes + 2*len(st.data)
 }
 
-func (h *hotKeys) clear() { *h = hotKeys{young: map[string]*keyState{}, epoch: h.epoch + 1} }
+func (h *hotKeys) clear() {
+	*h = hotKeys{limit: h.limit, young: map[string]*keyState{}, epoch: h.epoch + 1}
+}

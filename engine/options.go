@@ -50,7 +50,8 @@ type Options struct {
 	FS            disk.FS       // default: the directory on the real disk
 	Sync          SyncMode      // default SyncAlways
 	SyncInterval  time.Duration // SyncInterval's timer; 10ms..1h, default 1s
-	MemtableBytes int64         // memory of one memtable; 64 KiB..4 GiB, default 64 MiB
+	Memory        int64         // budget of bytes for all that the store keeps; MinMemory..MaxMemory, default 1 GiB
+	MemtableBytes int64         // memory of one memtable; 64 KiB..4 GiB, default its share of Memory
 	SegmentBytes  int64         // size of a WAL segment; 64 KiB..1 GiB, default 64 MiB
 	QueueTimeout  time.Duration // how long a write waits for room before ErrBusy; default 10s
 	MinFreeBytes  uint64        // writes are refused below this much free disk; default 512 MiB
@@ -71,7 +72,8 @@ func (o *Options) Validate() error {
 		}
 	}
 	def((*int64)(&o.SyncInterval), int64(time.Second))
-	def(&o.MemtableBytes, 64<<20)
+	def(&o.Memory, DefaultMemory)
+	def(&o.MemtableBytes, split(o.Memory).memtable)
 	def(&o.SegmentBytes, 64<<20)
 	def((*int64)(&o.QueueTimeout), int64(10*time.Second))
 	def((*int64)(&o.retryPause), int64(retryPause))
@@ -95,6 +97,8 @@ func (o *Options) Validate() error {
 		return errors.New("sync mode: use always, interval or os")
 	case o.SyncInterval < 10*time.Millisecond || o.SyncInterval > time.Hour:
 		return errors.New("sync interval: 10ms to 1h")
+	case o.Memory < MinMemory || o.Memory > MaxMemory:
+		return errors.New("memory: 64 MiB to 1 TiB")
 	case o.MemtableBytes < 64<<10 || o.MemtableBytes > 4<<30:
 		return errors.New("memtable bytes: 64 KiB to 4 GiB")
 	case o.SegmentBytes < 64<<10 || o.SegmentBytes > 1<<30:

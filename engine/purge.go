@@ -35,11 +35,11 @@ func (db *DB) purge(v *version) (compaction.Plan, bool) {
 	for len(p.left) > 0 {
 		id := p.left[0]
 		p.left = p.left[1:]
-		i := slices.IndexFunc(v.data, func(t *table) bool { return t.file.ID == id })
-		if i < 0 || v.data[i].file.Size > room || !v.data[i].holdsDeleted(v.tombs) {
+		i := slices.IndexFunc(v.all, func(t *table) bool { return t.file.ID == id })
+		if i < 0 || v.all[i].file.Size > room || !v.all[i].holdsDeleted(v.tombs) {
 			continue // merged meanwhile, no room for it now, or nothing to gain
 		}
-		f := v.data[i].file
+		f := v.all[i].file
 		return compaction.Plan{Inputs: []manifest.File{f}, Class: f.Class, Window: f.Window, Reason: "purge"}, true
 	}
 	p.done = p.goal
@@ -59,8 +59,10 @@ func (p *purging) begin(v *version, after int) bool {
 		p.goal = p.done
 		return false
 	}
-	for _, t := range v.data {
-		p.left = append(p.left, t.file.ID)
+	for _, t := range v.all {
+		if t.file.Class != compaction.ClassCatalog {
+			p.left = append(p.left, t.file.ID)
+		}
 	}
 	return true
 }

@@ -8,12 +8,10 @@ import (
 	"tskv/metrics"
 )
 
-// Bounds of the commit queue and of one group taken from it. A batch larger
-// than a bound is still taken, alone.
-const (
-	queueOps   = 64 << 10
-	queueBytes = 16 << 20
-)
+// queueOps bounds the operations of the commit queue and of one group taken from
+// it, as Options.Memory bounds their bytes. A batch larger than a bound is still
+// taken, alone.
+const queueOps = 64 << 10
 
 // queue is the bounded multi-producer queue in front of the commit goroutine.
 // A producer that finds it full waits for room until its deadline.
@@ -22,6 +20,7 @@ type queue struct {
 	waiting []*Batch
 	ops     int
 	bytes   int64
+	limit   int64 // of bytes
 	closed  bool
 	full    bool          // somebody waits for room
 	room    chan struct{} // closed and replaced when room appears
@@ -30,8 +29,8 @@ type queue struct {
 	metrics *metrics.Engine
 }
 
-func newQueue(m *metrics.Engine) *queue {
-	return &queue{room: make(chan struct{}), work: make(chan struct{}, 1), big: make(chan struct{}, 1), metrics: m}
+func newQueue(limit int64, m *metrics.Engine) *queue {
+	return &queue{limit: limit, room: make(chan struct{}), work: make(chan struct{}, 1), big: make(chan struct{}, 1), metrics: m}
 }
 
 // put hands b to the commit goroutine, or returns ErrBusy after timeout, or
@@ -64,7 +63,7 @@ func (q *queue) tryPut(b *Batch) (<-chan struct{}, error) {
 	if q.closed {
 		return nil, ErrClosed
 	}
-	if len(q.waiting) > 0 && (q.ops+len(b.Ops) > queueOps || q.bytes+b.bytes > queueBytes) {
+	if len(q.waiting) > 0 && (q.ops+len(b.Ops) > queueOps || q.bytes+b.bytes > q.limit) {
 		q.full = true
 		return q.room, nil
 	}

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"bytes"
-	"slices"
 
 	"tskv/kv"
 	"tskv/sstable"
@@ -139,14 +138,11 @@ func (w view) mayHold(t *table, key []byte, hash *sstable.Hash) bool {
 }
 
 func (w view) newestByScan(key []byte, at kv.ID, buf []byte) (kv.Row, bool, []byte, error) {
-	src, err := w.source(key, kv.Range{From: kv.MinID, To: at, Reverse: true})
-	if err != nil {
-		return kv.Row{}, false, buf, err
-	}
+	src := w.source(key, kv.Range{From: kv.MinID, To: at, Reverse: true}, walkOptions{})
 	defer src.Close()
 	rows, err := src.Next()
 	if err != nil || rows == nil {
-		return kv.Row{}, false, buf, w.db.readError(err)
+		return kv.Row{}, false, buf, err
 	}
 	row := rows.Row(0)
 	start := len(buf)
@@ -160,28 +156,9 @@ func (w view) newestByScan(key []byte, at kv.ID, buf []byte) (kv.Row, bool, []by
 	return row, true, buf, nil
 }
 
-// source opens the live rows of a key in a range: memtables newest first, then
-// files in groups that do not overlap in time, so that a long range holds only
-// the files of the present group open.
-func (w view) source(key []byte, rg kv.Range) (kv.Source, error) {
-	var sources []kv.Source
-	var tombs []kv.Tombstone
-	for _, m := range w.v.mem {
-		if s := m.Find(key); s != nil {
-			src := m.Source(s, rg, w.seq)
-			if len(tombs) > 0 {
-				src = kv.Hide(src, ranges(tombs))
-			}
-			sources = append(sources, src)
-		}
-		if m.HasTombstones() {
-			tombs = m.Covering(key, w.seq, tombs)
-		}
-	}
-	if files := w.files(key, rg); len(files) > 0 {
-		sources = append(sources, &fileSource{w: w, key: slices.Clone(key), rg: rg, groups: groupByTime(files, rg.Reverse), hides: ranges(tombs)})
-	}
-	return kv.DropDeletes(kv.Merge(sources, rg.Reverse)), nil
+// source yields the live rows of a key in a range.
+func (w view) source(key []byte, rg kv.Range, want walkOptions) kv.Source {
+	return kv.DropDeletes(w.walk(key, rg, want))
 }
 
 func ranges(tombs []kv.Tombstone) []kv.IDRange {
@@ -209,111 +186,4 @@ func (w view) files(key []byte, rg kv.Range) []*table {
 		}
 	}
 	return out
-}
-
-// groupByTime splits tables into groups whose time ranges do not overlap, in
-// the order that a scan meets them. Inside a group the newest comes first.
-func groupByTime(tables []*table, reverse bool) [][]*table {
-	slices.SortStableFunc(tables, func(a, b *table) int {
-		switch {
-		case a.file.MinTime < b.file.MinTime:
-			return -1
-		case a.file.MinTime > b.file.MinTime:
-			return 1
-		}
-		return 0
-	})
-	var groups [][]*table
-	var end uint64
-	for i, t := range tables {
-		if i == 0 || t.file.MinTime > end {
-			groups = append(groups, nil)
-		}
-		last := len(groups) - 1
-		groups[last] = append(groups[last], t)
-		end = max(end, t.file.MaxTime)
-	}
-	for _, g := range groups {
-		slices.SortFunc(g, func(a, b *table) int {
-			switch {
-			case a.file.MaxSeq > b.file.MaxSeq:
-				return -1
-			case a.file.MaxSeq < b.file.MaxSeq:
-				return 1
-			}
-			return 0
-		})
-	}
-	if reverse {
-		slices.Reverse(groups)
-	}
-	return groups
-}
-
-// fileSource reads groups of tables one after the other.
-type fileSource struct {
-	w      view
-	key    []byte
-	rg     kv.Range
-	groups [][]*table
-	hides  []kv.IDRange // tombstones in memory
-	open   kv.Source
-	err    error
-}
-
-// Next implements kv.Source.
-func (f *fileSource) Next() (*kv.Rows, error) {
-	for f.err == nil {
-		if f.open == nil {
-			if len(f.groups) == 0 {
-				return nil, nil
-			}
-			f.open, f.err = f.openGroup(f.groups[0])
-			f.groups = f.groups[1:]
-			continue
-		}
-		rows, err := f.open.Next()
-		if err != nil {
-			f.err = f.w.db.readError(err)
-			break
-		}
-		if rows != nil {
-			return rows, nil
-		}
-		f.open.Close()
-		f.open = nil
-	}
-	return nil, f.err
-}
-
-func (f *fileSource) openGroup(group []*table) (kv.Source, error) {
-	sources := make([]kv.Source, 0, len(group))
-	for _, t := range group {
-		src, err := t.Source(f.key, f.rg)
-		if err != nil {
-			for _, s := range sources {
-				s.Close()
-			}
-			return nil, f.w.db.readError(err)
-		}
-		if src == nil {
-			f.w.db.metrics.BloomFalsePositives.Inc()
-			continue
-		}
-		hides := f.w.v.tombs.Hidden(f.key, t.file.MaxSeq, slices.Clone(f.hides))
-		if len(hides) > 0 {
-			src = kv.Hide(src, hides)
-		}
-		sources = append(sources, src)
-	}
-	return kv.Merge(sources, f.rg.Reverse), nil
-}
-
-// Close implements kv.Source.
-func (f *fileSource) Close() {
-	if f.open != nil {
-		f.open.Close()
-		f.open = nil
-	}
-	f.groups = nil
 }

@@ -45,7 +45,7 @@ func (db *DB) recover() error {
 	db.keys.Store(db.state.Load().Keys)
 	db.visible.Store(db.state.Load().FlushedSeq)
 	first := db.newMemory(db.state.Load().FlushedSeq+1, db.state.Load().MinSegment)
-	db.swap(newVersion([]*memory{first}, tables, kv.NewTombstones(db.state.Load().Tombstones)))
+	db.swap(newVersion([]*memory{first}, 0, tables, kv.NewTombstones(db.state.Load().Tombstones)))
 	first.Unref()
 
 	r := &replayer{db: db, mem: first}
@@ -205,7 +205,7 @@ func (r *replayer) flush(minSegment uint64) error {
 	r.mem = db.newMemory(seq+1, max(minSegment, db.state.Load().MinSegment))
 	db.versionMu.Lock()
 	cur := db.current.Load()
-	db.swap(newVersion([]*memory{r.mem, old}, cur.tables(), cur.tombs))
+	db.swap(newVersion([]*memory{r.mem, old}, 1, cur.tables(), cur.tombs))
 	db.versionMu.Unlock()
 	r.mem.Unref()
 	db.visible.Store(seq)

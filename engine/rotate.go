@@ -43,7 +43,7 @@ func (c *committer) makeRoom() bool {
 }
 
 func (c *committer) mustFreeze() bool {
-	return len(c.freezeNow) > 0 || c.mem.Full() || !c.mem.Fits(c.nextSeq+2*queueOps)
+	return len(c.freezeNow) > 0 || c.mem.Full() || c.mem.aged.Load() || !c.mem.Fits(c.nextSeq+2*queueOps)
 }
 
 func (c *committer) answerFreeze(err error) {
@@ -73,7 +73,7 @@ const maxFrozen = 3
 // of a flush that fails.
 func (c *committer) waitForFlush() bool {
 	db := c.db
-	if len(c.v.mem)-1 < maxFrozen {
+	if c.v.frozen < maxFrozen {
 		return true
 	}
 	db.metrics.Stalls.Inc()
@@ -84,7 +84,7 @@ func (c *committer) waitForFlush() bool {
 	for {
 		flushed := db.flushed()
 		c.refresh()
-		if len(c.v.mem)-1 < maxFrozen || !c.mustFreeze() {
+		if c.v.frozen < maxFrozen || !c.mustFreeze() {
 			return true
 		}
 		select {
@@ -147,7 +147,8 @@ func (c *committer) freeze() error {
 	next := db.newMemory(c.nextSeq, db.wal.Segment())
 	db.versionMu.Lock()
 	old := db.current.Load()
-	db.swap(newVersion(append([]*memory{next}, old.mem...), old.tables(), old.tombs))
+	mem := db.keepWarm(append([]*memory{next}, old.mem...), old.frozen+1, nil)
+	db.swap(newVersion(mem, old.frozen+1, old.tables(), old.tombs))
 	db.versionMu.Unlock()
 	next.Unref() // the version holds it
 	c.refresh()

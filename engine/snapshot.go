@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"sync/atomic"
 
 	"tskv/kv"
@@ -35,6 +36,13 @@ func (s *Snapshot) Release() {
 	if s.released.CompareAndSwap(false, true) {
 		s.v.release()
 	}
+}
+
+// Clone returns another snapshot of the same state, to be released by itself. s
+// must not have been released.
+func (s *Snapshot) Clone() *Snapshot {
+	s.v.refs.Add(1)
+	return &Snapshot{view: s.view}
 }
 
 // Sequence returns the sequence of the last write that the snapshot sees.
@@ -100,6 +108,10 @@ type ScanOptions struct {
 	Tags     kv.TagSet // records must have all of these
 	Offset   uint64    // skip so many matching records
 	Limit    uint64
+
+	// Stop is asked now and then by long work that yields nothing; an error ends
+	// the work and is returned. It runs on the caller's goroutine. nil: never.
+	Stop func() error
 }
 
 // Scan walks the records of one key. It belongs to one goroutine and must be
@@ -125,12 +137,20 @@ func (s *Snapshot) Scan(key []byte, o ScanOptions) (*Scan, error) {
 		sc.src = kv.Merge(nil, false)
 		return sc, nil
 	}
-	rg := kv.Range{From: o.From, To: o.To, Reverse: o.Reverse, KeysOnly: o.KeysOnly && o.Tags == nil}
-	src, err := s.source(internalKey(nil, spaceData, key), rg)
-	if err != nil {
-		return nil, err
+	internal := internalKey(nil, spaceData, key)
+	rg := kv.Range{From: o.From, To: o.To, Reverse: o.Reverse, KeysOnly: o.KeysOnly}
+	if o.Offset > 0 && o.Tags == nil {
+		_, rest, more, err := s.skip(internal, rg, o.Offset, o.Stop)
+		if err != nil {
+			return nil, err
+		}
+		if !more {
+			sc.src = kv.Merge(nil, false)
+			return sc, nil
+		}
+		rg, sc.offset = rest, 0
 	}
-	sc.src = src
+	sc.src = s.source(internal, rg, walkOptions{tags: o.Tags, stop: o.Stop})
 	return sc, nil
 }
 
@@ -194,20 +214,16 @@ func (s *Snapshot) Count(key []byte, o ScanOptions) (uint64, error) {
 		return 0, nil
 	}
 	o.KeysOnly = true
-	var n uint64
-	var err error
-	if o.Tags == nil {
-		if n, err = s.countAll(internalKey(nil, spaceData, key), o.From, o.To); err != nil {
-			return 0, err
-		}
-		n -= min(n, o.Offset)
-	} else if n, err = s.countByScan(key, o); err != nil {
-		return 0, err
+	if o.Tags != nil {
+		return s.countByScan(key, o)
 	}
-	if o.Limit > 0 {
-		n = min(n, o.Limit)
+	most := uint64(math.MaxUint64)
+	if o.Limit > 0 && o.Limit <= most-o.Offset {
+		most = o.Limit + o.Offset
 	}
-	return n, nil
+	rg := kv.Range{From: o.From, To: o.To}
+	n, _, _, err := s.skip(internalKey(nil, spaceData, key), rg, most, o.Stop)
+	return n - min(n, o.Offset), err
 }
 
 func (s *Snapshot) countByScan(key []byte, o ScanOptions) (uint64, error) {

@@ -23,7 +23,7 @@ func (c *committer) stateOf(key []byte, warm bool) (*keyState, error) {
 	if st := c.hot.find(key); st != nil {
 		return st, nil
 	}
-	st := &keyState{data: internalKey(make([]byte, 0, len(key)+1), spaceData, key)}
+	st := &keyState{data: internalKey(make([]byte, 0, len(key)+1), spaceData, key), since: c.nextSeq - 1}
 	w := c.writerView()
 	c.keyBuf = internalKey(c.keyBuf[:0], spaceCatalog, key)
 	if !warm && w.needsDisk(c.keyBuf) {

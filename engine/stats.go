@@ -11,9 +11,11 @@ type Stats struct {
 	Keys            uint64
 	VisibleSeq      uint64 // sequence of the last visible write
 	FlushedSeq      uint64 // tables hold everything up to here
-	MemtableBytes   int64  // all memtables
+	MemtableBytes   int64  // memtables that are not in tables yet
 	MemtableRows    int64
 	FrozenMemtables int // of them wait for their flush
+	WarmMemtables   int // flushed, but kept for reading
+	WarmBytes       int64
 	Files           int
 	FileBytes       int64
 	FileRows        uint64 // rows of data in files; replaced and deleted ones are included until a merge drops them
@@ -33,11 +35,15 @@ func (db *DB) Stats() Stats {
 		return s
 	}
 	defer v.release()
-	for _, m := range v.mem {
+	for _, m := range v.warm() {
+		s.WarmBytes += m.Bytes()
+	}
+	s.WarmMemtables = len(v.warm())
+	for _, m := range v.mem[:1+v.frozen] {
 		s.MemtableBytes += m.Bytes()
 		s.MemtableRows += m.Rows()
 	}
-	s.FrozenMemtables = len(v.mem) - 1
+	s.FrozenMemtables = v.frozen
 	for _, t := range v.tables() {
 		s.Files++
 		s.FileBytes += t.file.Size
@@ -55,5 +61,12 @@ func (db *DB) Stats() Stats {
 func (db *DB) measure() {
 	s := db.Stats()
 	db.metrics.MemtableBytes.Set(s.MemtableBytes)
+	db.metrics.WarmBytes.Set(s.WarmBytes)
 	db.metrics.WALSegments.Set(int64(s.LastSegment - s.FirstSegment + 1))
+	cache := db.cache.Stats()
+	db.metrics.CacheHits.Add(cache.Hits - db.cacheSeen.Hits)
+	db.metrics.CacheMisses.Add(cache.Misses - db.cacheSeen.Misses)
+	db.metrics.CacheBytes.Set(cache.Bytes)
+	db.metrics.MappedBytes.Set(db.maps.Used())
+	db.cacheSeen = cache
 }

@@ -21,6 +21,7 @@ type undoMark struct {
 	keys    int64
 	cleared bool
 	epoch   uint64
+	events  int
 }
 
 // touched is the state of a key before an Update used it.
@@ -31,7 +32,7 @@ type touched struct {
 
 // update runs one Update function; if it fails, its effects are taken back.
 func (c *committer) update(g *group, op *Op) error {
-	mark := undoMark{seq: c.nextSeq, enc: c.enc.Mark(), keys: g.keys, cleared: g.cleared, epoch: c.hot.epoch}
+	mark := undoMark{seq: c.nextSeq, enc: c.enc.Mark(), keys: g.keys, cleared: g.cleared, epoch: c.hot.epoch, events: g.events.len()}
 	err := op.Update(&Tx{c: c, g: g})
 	if err != nil && c.nextSeq != mark.seq {
 		c.rollBack(g, &mark)
@@ -54,6 +55,7 @@ func (c *committer) rollBack(g *group, mark *undoMark) {
 	c.enc.Rewind(mark.enc)
 	c.enc.Gap(uint32(c.nextSeq - mark.seq))
 	g.keys, g.cleared = mark.keys, mark.cleared
+	g.events.cut(mark.events)
 	if c.hot.epoch != mark.epoch {
 		c.forget() // states were dropped and found again, as the Update left them
 		return
@@ -136,8 +138,11 @@ func (t *Tx) Delete(key []byte) (bool, error) {
 	c := t.c
 	c.row = kv.Row{Form: kv.FormDelete}
 	c.writeCatalog(t.g, st)
-	c.writeTombstone(t.g, kv.Tombstone{Key: st.data, From: kv.MinID, To: kv.MaxID})
+	st.changed = c.writeTombstone(t.g, kv.Tombstone{Key: st.data, From: kv.MinID, To: kv.MaxID})
 	t.g.keys--
+	if t.g.events != nil {
+		c.recordGone(t.g, st)
+	}
 	st.exists, st.entry = false, catalogEntry{}
 	st.last, st.filled, st.lastKnown = kv.ID{}, false, true
 	return true, nil
@@ -162,7 +167,7 @@ func (t *Tx) DeleteRange(key []byte, from, to kv.ID) error {
 		c.row = st.entry.row()
 		c.writeCatalog(t.g, st)
 	}
-	c.writeTombstone(t.g, kv.Tombstone{Key: st.data, From: from, To: to})
+	st.changed = c.writeTombstone(t.g, kv.Tombstone{Key: st.data, From: from, To: to})
 	return nil
 }
 
@@ -171,6 +176,9 @@ func (t *Tx) Clear() {
 	t.c.writeTombstone(t.g, kv.Tombstone{Prefix: true, From: kv.MinID, To: kv.MaxID})
 	t.c.forget()
 	t.g.keys, t.g.cleared = 0, true
+	if t.g.events != nil {
+		t.g.events.cleared = true
+	}
 }
 
 // Before returns a snapshot of the state just before the next write of this

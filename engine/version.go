@@ -18,11 +18,19 @@ type memSeries = *memtable.Series
 // memory is one memtable of a version.
 type memory struct {
 	*memtable.Table
+	number       uint64 // from 1; no other memtable of the process has it
 	firstSegment uint64 // the log holds this memtable's writes from here on
 	// frozenAt is the last sequence of a memtable that takes no more writes, zero
 	// while it is the active one.
 	frozenAt atomic.Uint64
 	keys     uint64 // number of keys when it was frozen
+	// filledAt is when something was first seen in it, in nanoseconds since 1970;
+	// aged asks for the memtable to be frozen.
+	filledAt atomic.Int64
+	aged     atomic.Bool
+	// files are those of its flush; set under db.versionMu before the version in
+	// which it is warm.
+	files []uint64
 }
 
 // table is one live SSTable. The versions that list it share it.
@@ -45,8 +53,10 @@ func (t *table) unref() {
 // It lives until the last reader releases it.
 type version struct {
 	refs    atomic.Int64
-	mem     []*memory // newest first; mem[0] is the active one
-	data    []*table  // newest first by sequence
+	mem     []*memory // newest first; mem[0] is the active one, then the frozen ones, then warm ones
+	frozen  int       // memtables that wait for their flush
+	all     []*table  // data newest first by sequence, then catalog
+	data    []*table  // what readers read of all, as data, catalog and byTime are
 	byTime  []*table  // data, newest maximum time first
 	catalog []*table  // newest first
 	tombs   *kv.Tombstones
@@ -54,30 +64,42 @@ type version struct {
 }
 
 // newVersion makes a version that holds a reference on everything in it.
-func newVersion(mem []*memory, tables []*table, tombs *kv.Tombstones) *version {
-	v := &version{mem: mem, tombs: tombs}
+func newVersion(mem []*memory, frozen int, tables []*table, tombs *kv.Tombstones) *version {
+	v := &version{mem: mem, frozen: frozen, all: slices.Clone(tables), tombs: tombs}
 	v.refs.Store(1)
 	for _, m := range mem {
 		m.Ref()
 	}
-	for _, t := range tables {
+	slices.SortStableFunc(v.all, func(a, b *table) int {
+		return cmp.Or(cmp.Compare(a.catalogRank(), b.catalogRank()), cmp.Compare(b.file.MaxSeq, a.file.MaxSeq))
+	})
+	shadowed := v.shadowed()
+	for _, t := range v.all {
 		t.refs.Add(1)
-		if t.file.Class == compaction.ClassCatalog {
+		switch {
+		case shadowed[t.file.ID]:
+		case t.file.Class == compaction.ClassCatalog:
 			v.catalog = append(v.catalog, t)
-			continue
+		default:
+			v.data = append(v.data, t)
+			v.maxTime = max(v.maxTime, t.file.MaxTime)
 		}
-		v.data = append(v.data, t)
-		v.maxTime = max(v.maxTime, t.file.MaxTime)
 	}
-	newest := func(a, b *table) int { return cmp.Compare(b.file.MaxSeq, a.file.MaxSeq) }
-	slices.SortStableFunc(v.data, newest)
-	slices.SortStableFunc(v.catalog, newest)
 	v.byTime = slices.Clone(v.data)
 	slices.SortStableFunc(v.byTime, func(a, b *table) int { return cmp.Compare(b.file.MaxTime, a.file.MaxTime) })
 	return v
 }
 
-func (v *version) tables() []*table { return slices.Concat(v.data, v.catalog) }
+// tables returns all files, those that readers leave to warm memtables included.
+func (v *version) tables() []*table { return v.all[:len(v.all):len(v.all)] }
+
+// catalogRank sorts the catalog behind the data.
+func (t *table) catalogRank() int {
+	if t.file.Class == compaction.ClassCatalog {
+		return 1
+	}
+	return 0
+}
 
 // release gives the reference back; the last one lets go of everything.
 func (v *version) release() {
@@ -113,7 +135,7 @@ func (db *DB) swap(next *version) {
 	if old != nil {
 		old.release()
 	}
-	db.metrics.FrozenMemtables.Set(int64(len(next.mem) - 1))
+	db.metrics.FrozenMemtables.Set(int64(next.frozen))
 	tables := next.tables()
 	db.metrics.Files.Set(int64(len(tables)))
 	var bytes int64

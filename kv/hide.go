@@ -47,11 +47,58 @@ func (d *deleteFilter) Next() (*Rows, error) {
 // ranges, which may overlap and stand in any order. Batches that no range
 // touches are passed on whole. The list is not kept.
 func Hide(s Source, ranges []IDRange) Source {
-	ranges = joinRanges(ranges)
-	if len(ranges) == 0 {
-		return s
+	if h := NewHider(ranges); h != nil {
+		return &rangeFilter{source: s, hider: h}
 	}
-	return &rangeFilter{source: s, ranges: ranges}
+	return s
+}
+
+// Hider leaves rows out that lie in one of some ranges. It belongs to one
+// goroutine. A nil *Hider hides nothing.
+type Hider struct {
+	ranges []IDRange // ascending, without overlap
+	view   Rows
+	out    Rows
+}
+
+// NewHider makes a hider of ranges that may overlap and stand in any order; nil
+// if none of them holds an ID. The list is not kept.
+func NewHider(ranges []IDRange) *Hider {
+	if ranges = joinRanges(ranges); len(ranges) == 0 {
+		return nil
+	}
+	return &Hider{ranges: ranges}
+}
+
+// Covers reports whether some of the IDs from first to last are hidden, and
+// whether all of them are.
+func (h *Hider) Covers(first, last ID) (some, all bool) {
+	if h == nil {
+		return false, false
+	}
+	i := h.at(first)
+	if i == len(h.ranges) || last.Less(h.ranges[i].From) {
+		return false, false
+	}
+	return true, !first.Less(h.ranges[i].From) && !h.ranges[i].To.Less(last)
+}
+
+// Range returns the hidden range that an ID lies in; false if it is not hidden.
+func (h *Hider) Range(id ID) (IDRange, bool) {
+	if h == nil {
+		return IDRange{}, false
+	}
+	i := h.at(id)
+	if i == len(h.ranges) || id.Less(h.ranges[i].From) {
+		return IDRange{}, false
+	}
+	return h.ranges[i], true
+}
+
+// at returns the first range that does not end before id.
+func (h *Hider) at(id ID) int {
+	i, _ := slices.BinarySearchFunc(h.ranges, id, func(r IDRange, id ID) int { return r.To.Compare(id) })
+	return i
 }
 
 // joinRanges returns the ranges ascending and without overlap.
@@ -76,37 +123,40 @@ func joinRanges(ranges []IDRange) []IDRange {
 	return joined
 }
 
-// rangeFilter removes ranges from a source. The ranges ascend and do not overlap.
+// rangeFilter removes ranges from a source.
 type rangeFilter struct {
 	source Source
-	ranges []IDRange
-	view   Rows
-	out    Rows
+	hider  *Hider
 }
 
-func (h *rangeFilter) Close() { h.source.Close() }
+func (f *rangeFilter) Close() { f.source.Close() }
 
-func (h *rangeFilter) Next() (*Rows, error) {
+func (f *rangeFilter) Next() (*Rows, error) {
 	for {
-		rows, err := h.source.Next()
+		rows, err := f.source.Next()
 		if rows == nil || err != nil {
 			return nil, err
 		}
-		if rows = h.filter(rows); rows.Len() > 0 {
+		if rows = f.hider.Filter(rows); rows.Len() > 0 {
 			return rows, nil
 		}
 	}
 }
 
-// filter returns the rows that stay: the batch itself, a view of it, or a copy.
-func (h *rangeFilter) filter(rows *Rows) *Rows {
+// Filter returns the rows of a batch, in either direction, that stay: the batch
+// itself, a view of it, or a copy that is valid until the next Filter and shares
+// Raw and Tags with the batch. There may be none.
+func (h *Hider) Filter(rows *Rows) *Rows {
 	n := rows.Len()
+	if h == nil || n == 0 {
+		return rows
+	}
 	low, high := rows.ID(0), rows.ID(n-1)
 	flip := uint64(0)
 	if high.Less(low) {
 		low, high, flip = high, low, ^uint64(0)
 	}
-	from, _ := slices.BinarySearchFunc(h.ranges, low, func(r IDRange, id ID) int { return r.To.Compare(id) })
+	from := h.at(low)
 	to := from
 	for to < len(h.ranges) && !high.Less(h.ranges[to].From) {
 		to++

@@ -166,6 +166,16 @@ func sliceColumn[T any](column []T, i, j int) []T {
 // Len if there is none.
 func (r *Rows) Search(id ID) int { return r.search(id, 0, r.Len(), 0) }
 
+// Seek returns the first index, from i on, whose ID does not lie before id in the
+// order of the batch, which is descending if reverse; Len if there is none.
+func (r *Rows) Seek(id ID, i int, reverse bool) int {
+	var flip uint64
+	if reverse {
+		flip = ^uint64(0)
+	}
+	return r.search(id, i, r.Len(), flip)
+}
+
 // search returns the first index in [i, j) whose ID does not lie before id in
 // the order of the batch; j if there is none. flip is 0 for an ascending batch
 // and all ones for a descending one: the complement turns the order of numbers

@@ -28,11 +28,16 @@ type Series struct {
 	late   atomic.Pointer[late]
 	twin   *Series // next series of the same hash; guarded by Table.mu
 	filled atomic.Bool
+	number uint32
 }
 
 // Key returns the series' key; the caller must not change it. It is valid
 // while the caller holds a reference to the table.
 func (s *Series) Key() []byte { return s.key }
+
+// Number names the series in its table. A writer that remembers many series keeps
+// it in place of the pointer, which would keep the memory of a dropped table.
+func (s *Series) Number() uint32 { return s.number }
 
 // chunk is a piece of a chain. All chunks but the tail are full. jump leads
 // back over ever longer distances (the skew-binary scheme of E. W. Myers, "An

@@ -153,16 +153,25 @@ func (a *arena) release() {
 // block hands out elements of arrays that double up to 128, which is cheaper
 // to allocate and to collect than one object each.
 type block[T any] struct {
+	all  [][]T
 	free []T
-	size int
 }
 
-func (b *block[T]) take() *T {
+// blockShift is the bits of an element's number that are its place in its array.
+const blockShift = 7
+
+// take returns a new element and its number.
+func (b *block[T]) take() (p *T, number uint32) {
 	if len(b.free) == 0 {
-		b.size = min(max(2*b.size, 4), 128)
-		b.free = make([]T, b.size)
+		b.free = make([]T, min(4<<min(len(b.all), blockShift), 1<<blockShift))
+		b.all = append(b.all, b.free)
 	}
-	p := &b.free[0]
-	b.free = b.free[1:]
-	return p
+	last := len(b.all) - 1
+	place := len(b.all[last]) - len(b.free)
+	p, b.free = &b.free[0], b.free[1:]
+	return p, uint32(last<<blockShift | place)
+}
+
+func (b *block[T]) at(number uint32) *T {
+	return &b.all[number>>blockShift][number&(1<<blockShift-1)]
 }

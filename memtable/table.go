@@ -100,7 +100,8 @@ func (t *Table) Series(key []byte) *Series {
 	if len(key) == 0 || len(key) > kv.MaxKey {
 		panic(fmt.Sprintf("BUG: memtable: key of %d bytes", len(key)))
 	}
-	s := t.series.take()
+	s, number := t.series.take()
+	s.number = number
 	_, s.key = t.arena.alloc(len(key))
 	copy(s.key, key)
 	t.mu.Lock()
@@ -116,6 +117,9 @@ func (t *Table) Series(key []byte) *Series {
 	t.arena.grow(seriesBytes)
 	return s
 }
+
+// Numbered returns the series with this number. Writer only.
+func (t *Table) Numbered(number uint32) *Series { return t.series.at(number) }
 
 // Add adds a row, of which it copies what it keeps. An equal ID makes one more
 // version. seq must not be below any earlier one and must satisfy Fits. The
@@ -159,7 +163,7 @@ func (t *Table) link(s *Series, r record) {
 		c.n.Store(uint32(n + 1))
 		return
 	}
-	next := t.chunks.take()
+	next, _ := t.chunks.take()
 	next.link(c)
 	next.records = t.arena.chunkRecords(chunkSize(next.index))
 	t.arena.grow(chunkBytes)

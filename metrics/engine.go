@@ -32,11 +32,17 @@ type Engine struct {
 	BloomNegatives      Counter
 	BloomFalsePositives Counter
 	CorruptReads        Counter // reads answered with a corruption error
+	BlocksDecoded       Counter // blocks of table files opened by reads and merges
+	CacheHits           Counter // of decompressed payloads
+	CacheMisses         Counter
 
 	Files           Gauge
 	FileBytes       Gauge
 	WALSegments     Gauge
 	MemtableBytes   Gauge
+	WarmBytes       Gauge // of flushed memtables kept for reading
+	CacheBytes      Gauge
+	MappedBytes     Gauge // most that maps of tables take in the process
 	FrozenMemtables Gauge
 	Keys            Gauge
 	VisibleSequence Gauge
@@ -84,7 +90,10 @@ func (e *Engine) nameMerges() {
 	s.counter("bloom_checks_total", "Filter checks.", &e.BloomChecks)
 	s.counter("bloom_negatives_total", "Filter checks that ruled a file out.", &e.BloomNegatives)
 	s.counter("bloom_false_positives_total", "Filter checks that let a file through in vain.", &e.BloomFalsePositives)
+	s.counter("block_cache_hits_total", "Payloads found in the block cache.", &e.CacheHits)
+	s.counter("block_cache_misses_total", "Payloads that had to be decompressed.", &e.CacheMisses)
 	s.counter("corrupt_reads_total", "Reads that met a damaged block or file.", &e.CorruptReads)
+	s.counter("blocks_decoded_total", "Blocks of table files opened, by reads and merges.", &e.BlocksDecoded)
 }
 
 func (e *Engine) nameGauges() {
@@ -92,7 +101,10 @@ func (e *Engine) nameGauges() {
 	s.gauge("files", "Live table files.", &e.Files)
 	s.gauge("file_bytes", "Bytes of live table files.", &e.FileBytes)
 	s.gauge("wal_segments", "Log segments that a restart would replay.", &e.WALSegments)
-	s.gauge("memtable_bytes", "Memory of all memtables.", &e.MemtableBytes)
+	s.gauge("memtable_bytes", "Memory of the memtables that are not in files yet.", &e.MemtableBytes)
+	s.gauge("warm_memtable_bytes", "Memory of flushed memtables that are kept for reading.", &e.WarmBytes)
+	s.gauge("block_cache_bytes", "Memory of the cache of decompressed payloads.", &e.CacheBytes)
+	s.gauge("mapped_bytes", "Most that the maps of table files take in the process.", &e.MappedBytes)
 	s.gauge("frozen_memtables", "Memtables that wait for their flush.", &e.FrozenMemtables)
 	s.gauge("keys", "Keys.", &e.Keys)
 	s.gauge("visible_sequence", "Sequence of the last visible write.", &e.VisibleSequence)

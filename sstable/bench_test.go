@@ -46,10 +46,15 @@ func constantRows(n int) *kv.Rows {
 
 // TestBytesPerShortSeries: what series too short for a block of their own cost.
 func TestBytesPerShortSeries(t *testing.T) {
-	const keys = 20_000
+	const keys = 100_000
 	d := newDisk()
 	p := buildRows(t, d, gaugeRows(20), keys)
-	t.Logf("%d series of 20 rows: %.3f bytes/row, index %d", keys, float64(p.Size)/keys/20, p.IndexBytes)
+	got := float64(p.Size) / float64(p.Rows)
+	t.Logf("%d series of 20 rows: %.3f bytes a row; a series has %.1f bytes of index, %.2f of filter", keys, got,
+		float64(p.IndexBytes)/keys, float64(p.FilterBytes)/keys)
+	if got > 2 {
+		t.Errorf("%.3f bytes a row", got)
+	}
 }
 
 // buildRows writes the same rows under several keys.

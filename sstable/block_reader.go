@@ -32,6 +32,7 @@ type blockReader struct {
 	exceptions  exceptions
 	valuesReady bool
 	cached      cachedBlock
+	trusted     bool // the checksum is known to be right
 
 	z             *decompressor
 	inflated      [colTags + 1][]byte // memory of columns under zstd
@@ -44,7 +45,7 @@ func (d *blockReader) open(data []byte, seed uint32, fileSets []kv.TagSet, z *de
 	if len(data) > maxBlockBytes {
 		return fmt.Errorf("%w: %d bytes", errBlock, len(data))
 	}
-	if err := d.b.parse(data, seed); err != nil {
+	if err := d.b.parse(data, seed, d.trusted); err != nil {
 		return err
 	}
 	if err := d.integers(&d.time, colTime); err != nil {

@@ -24,7 +24,7 @@ func smallModel() []series {
 		case "gauge", "json", "trimmed", "exceptions":
 			n = 257
 		}
-		model = append(model, series{[]byte(s.name + ":a"), s.rows(rng, 3)}, series{[]byte(s.name + ":b"), s.rows(rng, n)})
+		model = append(model, series{key: []byte(s.name + ":a"), rows: s.rows(rng, 3)}, series{key: []byte(s.name + ":b"), rows: s.rows(rng, n)})
 	}
 	return sortModel(model)
 }
@@ -227,7 +227,7 @@ func TestLiveTruncation(t *testing.T) {
 	rng := seeded(t)
 	var model []series
 	for _, s := range shapes() {
-		model = append(model, series{[]byte(s.name), s.rows(rng, 3000)})
+		model = append(model, series{key: []byte(s.name), rows: s.rows(rng, 3000)})
 	}
 	model = sortModel(model)
 	p := build(t, fs, WriterOptions{FileID: 1}, model, 500)

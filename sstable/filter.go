@@ -3,24 +3,12 @@ package sstable
 import (
 	"encoding/binary"
 	"errors"
-	"unsafe"
-
-	"github.com/bits-and-blooms/bloom/v3"
+	"math"
 
 	"tskv/disk"
 )
 
 var errFilter = errors.New("malformed filter")
-
-// Hash is a key as the filters see it, computed once for any number of tables.
-type Hash struct{ locations [filterHashes]uint64 }
-
-// KeyHash hashes a key.
-func KeyHash(key []byte) Hash {
-	var h Hash
-	copy(h.locations[:], bloom.Locations(key, filterHashes))
-	return h
-}
 
 // filterTrailer is what follows the words: m u64, k u32, crc u32.
 const filterTrailer = 16
@@ -39,31 +27,103 @@ func finishFilter(words []uint64, seed uint32) []byte {
 	return binary.LittleEndian.AppendUint32(p, disk.CRC(seed, p))
 }
 
-// parseFilter opens a filter section over its own bytes, which must stay
-// mapped; sum is the checksum of the section without its last four bytes. The
-// words are copied if the bytes cannot be read as words in place.
-func parseFilter(section []byte, sum uint32) (*bloom.BloomFilter, error) {
-	n := len(section) - filterTrailer
-	if n < 8 || n%8 != 0 {
-		return nil, errFilter
+// parseFilter checks the end of a filter section of size bytes, and returns the
+// bits of the filter; sum is the checksum of the section without its last four
+// bytes.
+func parseFilter(trailer []byte, size int, sum uint32) (bits uint64, err error) {
+	n := size - filterTrailer
+	if n < 8 || n%8 != 0 || len(trailer) != filterTrailer {
+		return 0, errFilter
 	}
-	m, k := load64(section, n), binary.LittleEndian.Uint32(section[n+8:])
-	want := binary.LittleEndian.Uint32(section[n+12:])
+	m, k := load64(trailer, 0), binary.LittleEndian.Uint32(trailer[8:])
+	want := binary.LittleEndian.Uint32(trailer[12:])
 	if sum != want || m == 0 || m > 8*uint64(n) || k != filterHashes {
-		return nil, errFilter
+		return 0, errFilter
 	}
-	return bloom.FromWithM(wordsOf(section[:n]), uint(m), uint(k)), nil
+	return m, nil
 }
 
-// wordsOf returns little-endian words in place where the machine can.
-func wordsOf(b []byte) []uint64 {
-	p := unsafe.Pointer(unsafe.SliceData(b))
-	if uintptr(p)%8 == 0 && binary.NativeEndian.Uint16([]byte{1, 0}) == 1 {
-		return unsafe.Slice((*uint64)(p), len(b)/8)
+// filter is how the keys of a table are asked for.
+type filter struct {
+	bits  uint64 // 0: damaged
+	words []byte // without a map, if the budget allows; else they stay in the file
+	held  int64  // bytes of words, from the budget
+}
+
+// openFilter checks the filter by pread, which also brings it into the page cache.
+func (r *Reader) openFilter() error {
+	at := r.footer.filter
+	buf := make([]byte, min(at.length, 256<<10))
+	if n := int64(at.length); r.bytes == nil && r.resident.maps.take(n) {
+		buf, r.filter.held = make([]byte, n), n
 	}
-	words := make([]uint64, len(b)/8)
-	for i := range words {
-		words[i] = load64(b, 8*i)
+	sum := r.seed
+	var trailer []byte
+	for done := 0; done < at.length; {
+		p := buf[:min(len(buf), at.length-done)]
+		if err := r.readAt(p, at.offset+int64(done)); err != nil {
+			if errors.Is(err, disk.ErrCorrupt) {
+				return err
+			}
+			return nil // unreadable: maybe
+		}
+		end := min(len(p), max(0, at.length-4-done))
+		sum = disk.CRC(sum, p[:end])
+		done += len(p)
+		trailer = append(trailer, p[max(0, len(p)-filterTrailer):]...)
 	}
-	return words
+	bits, err := parseFilter(trailer[max(0, len(trailer)-filterTrailer):], at.length, sum)
+	if err != nil {
+		return nil // damaged: maybe
+	}
+	r.filter.bits = bits
+	if r.filter.held > 0 {
+		r.filter.words = buf
+	}
+	return nil
+}
+
+// FilterDamaged reports that the filter could not be read, so that MayContain
+// is always true. Verify names the damage.
+func (r *Reader) FilterDamaged() bool { return r.filter.bits == 0 }
+
+// MayContain reports whether the table may hold the key of the hash: false only
+// if it does not.
+func (r *Reader) MayContain(h *Hash) bool {
+	f := &r.filter
+	if f.bits == 0 {
+		return true
+	}
+	maybe := true
+	if err := disk.Guard(r.name, func() error {
+		for _, location := range h.locations {
+			bit := location % f.bits
+			if r.filterWord(bit/64)&(1<<(bit%64)) == 0 {
+				maybe = false
+				break
+			}
+		}
+		return nil
+	}); err != nil {
+		return true
+	}
+	return maybe
+}
+
+// filterWord returns a word of the filter: from memory, through the map or by
+// pread; all ones if it cannot be read. It must run under Guard.
+func (r *Reader) filterWord(i uint64) uint64 {
+	if r.filter.words != nil {
+		return load64(r.filter.words, int(8*i))
+	}
+	at := place{r.footer.filter.offset + 8*int64(i), 8}
+	if r.bytes != nil && r.resident.has(at) {
+		return load64(r.bytes, int(at.offset))
+	}
+	q := r.queries.Get().(*query)
+	defer r.queries.Put(q)
+	if err := r.pread(q.word[:], at); err != nil {
+		return math.MaxUint64
+	}
+	return load64(q.word[:], 0)
 }

@@ -103,7 +103,7 @@ import "tskv/disk"
 //	 24 index, 40 top index, 56 tag sets, 72 filter, 88 properties: { offset u64, length u64 }
 //	104 minTime u64   112 maxTime u64   120 magic "TSKVEND1"
 const (
-	formatVersion = 1
+	formatVersion = 2
 
 	headerSize  = 64
 	headerMagic = "TSKVSST1"

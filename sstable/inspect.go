@@ -170,7 +170,7 @@ func (w *blockWalk) block(at place, key []byte) (BlockInfo, error) {
 	if w.buf, err = w.it.ahead.fetch(r, at, w.buf); err != nil {
 		return info, err
 	}
-	if err := d.open(w.buf, r.seed, r.tagSets, &r.decompressor); err != nil {
+	if err := d.open(w.buf, r.seed, r.tagSets, r.decompressor); err != nil {
 		return info, err
 	}
 	b := &d.b
@@ -179,7 +179,7 @@ func (w *blockWalk) block(at place, key []byte) (BlockInfo, error) {
 	if b.numeric() {
 		info.ScaleMode, info.Scale = scaleNames[b.mode], int(b.scale)
 	}
-	if err := d.openValues(&r.decompressor, false); err != nil {
+	if err := d.openValues(r.decompressor, false); err != nil {
 		return info, err
 	}
 	info.Columns = d.describe()

@@ -93,7 +93,11 @@ func (it *iterator) nextEntry() error {
 		return fmt.Errorf("%w: key at %d", errIndex, it.off)
 	}
 	it.key = append(it.key[:raw.shared], raw.rest...)
-	if err := it.entry.parse(raw.body, it.r.footer.minTime, it.r.footer.index.offset); err != nil {
+	prev := &it.entry
+	if first {
+		prev = nil
+	}
+	if err := it.entry.parse(raw.body, it.r.footer.minTime, it.r.footer.index.offset, prev); err != nil {
 		return err
 	}
 	it.off = off
@@ -152,15 +156,16 @@ func (it *iterator) packedBlock() (*packedBlock, error) {
 }
 
 func (p *packedBlock) decode(r *Reader) error {
+	r.opened()
 	d := &p.reader
-	if err := d.open(p.buf, r.seed, r.tagSets, &r.decompressor); err != nil {
+	if err := d.open(p.buf, r.seed, r.tagSets, r.decompressor); err != nil {
 		return err
 	}
 	w, err := d.openRuns()
 	if err != nil {
 		return err
 	}
-	if err := d.openValues(&r.decompressor, false); err != nil {
+	if err := d.openValues(r.decompressor, false); err != nil {
 		return err
 	}
 	return d.decode(&p.out, &w, false)

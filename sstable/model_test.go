@@ -16,8 +16,9 @@ import (
 
 // series is what the tests expect of a key.
 type series struct {
-	key  []byte
-	rows []kv.Row
+	key   []byte
+	rows  []kv.Row
+	since int // version of the format, in the golden files
 }
 
 // seeded returns a random source and prints its seed if the test fails.
@@ -153,10 +154,10 @@ func randomModel(rng *rand.Rand, lengths []int, short int) []series {
 			if k%2 == 0 && n > 1 {
 				rows = ends(rows)
 			}
-			model = append(model, series{fmt.Appendf(nil, "%s:%d", s.name, k), rows})
+			model = append(model, series{key: fmt.Appendf(nil, "%s:%d", s.name, k), rows: rows})
 		}
 		for k := range short {
-			model = append(model, series{fmt.Appendf(nil, "%s:short:%05d", s.name, k), s.rows(rng, 1+rng.IntN(30))})
+			model = append(model, series{key: fmt.Appendf(nil, "%s:short:%05d", s.name, k), rows: s.rows(rng, 1+rng.IntN(30))})
 		}
 	}
 	return sortModel(model)

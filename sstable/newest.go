@@ -14,6 +14,7 @@ type query struct {
 	page   []byte
 	list   []byte
 	block  []byte
+	word   [8]byte
 }
 
 // find looks a series up under Guard.
@@ -65,12 +66,16 @@ func (q *query) newest(r *Reader, key []byte, at kv.ID, row *kv.Row, buf []byte)
 	if err != nil {
 		return false, buf, err
 	}
-	data, _, err := r.view(where, &q.block)
+	data, mapped, err := r.view(where, &q.block)
 	if err != nil {
 		return false, buf, err
 	}
+	q.reader.trusted = mapped && r.checked.has(where)
 	q.reader.cached = r.cached(where)
 	buf, err = q.read(r, data, at, row, buf)
+	if mapped && err == nil && !q.reader.trusted {
+		r.checked.set(where)
+	}
 	return err == nil, buf, r.corrupt(where, err)
 }
 
@@ -108,8 +113,9 @@ func (q *query) blockFor(r *Reader, at kv.ID) (place, error) {
 
 // read finds and decodes the row in its block.
 func (q *query) read(r *Reader, data []byte, at kv.ID, row *kv.Row, buf []byte) ([]byte, error) {
+	r.opened()
 	d := &q.reader
-	if err := d.open(data, r.seed, r.tagSets, &r.decompressor); err != nil {
+	if err := d.open(data, r.seed, r.tagSets, r.decompressor); err != nil {
 		return buf, err
 	}
 	w, err := d.windowOf(&q.entry, &q.ref)
@@ -120,7 +126,7 @@ func (q *query) read(r *Reader, data []byte, at kv.ID, row *kv.Row, buf []byte) 
 	if err != nil {
 		return buf, err
 	}
-	if err := d.openValue(&r.decompressor); err != nil {
+	if err := d.openValue(r.decompressor); err != nil {
 		return buf, err
 	}
 	return d.row(i, &w, row, buf)

@@ -7,16 +7,18 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/bits-and-blooms/bloom/v3"
-
 	"tskv/disk"
 	"tskv/kv"
 )
 
 // ReaderOptions say how a table is read.
 type ReaderOptions struct {
-	NoMmap bool   // pread everywhere
-	Cache  *Cache // of decompressed payloads, shared by all readers; nil: none
+	NoMmap bool       // pread everywhere
+	Cache  *Cache     // of decompressed payloads, shared by all readers; nil: none
+	Maps   *MapBudget // of mapped pages, shared by all readers; nil: no bound
+	// Blocks counts the blocks that are opened, by reads and merges alike; may be
+	// nil. Any goroutine calls it.
+	Blocks interface{ Inc() }
 }
 
 // Reader reads one finished table. All methods but Close may be called from any
@@ -27,24 +29,26 @@ type Reader struct {
 	file    disk.File
 	size    int64
 	seed    uint32
-	mapping disk.Mapping // nil with NoMmap
-	bytes   []byte       // of the mapping; nil with NoMmap
+	blocks  interface{ Inc() } // nil: not counted
+	mapping disk.Mapping       // nil with NoMmap
+	bytes   []byte             // of the mapping; nil with NoMmap
 
 	props   Properties
 	footer  footer
 	pages   []pageRef
 	tagSets []kv.TagSet
-	filter  *bloom.BloomFilter // nil if damaged
+	filter  filter
 
 	resident residency
+	checked  checkedBlocks
 	verified []atomic.Uint64 // index pages whose mapped bytes had the right checksum
 
 	cache   *Cache
 	cacheID uint64
 
-	decompressor decompressor
-	queries      sync.Pool // *query
-	states       sync.Pool // *sourceState
+	decompressor *decompressor // of the cache, so that its memory is not one for each file
+	queries      sync.Pool     // *query
+	states       sync.Pool     // *sourceState
 }
 
 // Open opens a table that must be exactly the expected one, and reads its
@@ -59,7 +63,10 @@ func openNamed(fs disk.FS, name string, want Expect, opt ReaderOptions) (*Reader
 	if err != nil {
 		return nil, fmt.Errorf("open table: %w", err)
 	}
-	r := &Reader{name: name, file: file, seed: seed(want.FileID), cache: opt.Cache, cacheID: opt.Cache.newReader()}
+	r := &Reader{name: name, file: file, seed: seed(want.FileID), cache: opt.Cache, cacheID: opt.Cache.newReader(), blocks: opt.Blocks}
+	if r.decompressor = new(decompressor); r.cache != nil {
+		r.decompressor = &r.cache.decompressor
+	}
 	r.queries.New = func() any { return new(query) }
 	r.states.New = func() any { return new(sourceState) }
 	if err := r.open(want, opt); err != nil {
@@ -80,7 +87,8 @@ func (r *Reader) open(want Expect, opt ReaderOptions) error {
 	if err := r.readEnds(want); err != nil {
 		return err
 	}
-	r.resident = newResidency(size)
+	r.resident = newResidency(size, opt.Maps)
+	r.checked = newCheckedBlocks(size)
 	if !opt.NoMmap {
 		if r.mapping, err = r.file.Map(size); err != nil {
 			return fmt.Errorf("map table %s: %w", r.name, err)
@@ -170,38 +178,6 @@ func (r *Reader) readSections() error {
 	return nil
 }
 
-// openFilter checks the filter by pread, which also brings it into memory.
-func (r *Reader) openFilter() error {
-	at := r.footer.filter
-	buf := make([]byte, min(at.length, 256<<10))
-	if r.bytes == nil {
-		buf = make([]byte, at.length)
-	}
-	sum := r.seed
-	for done := 0; done < at.length; {
-		p := buf[:min(len(buf), at.length-done)]
-		if err := r.readAt(p, at.offset+int64(done)); err != nil {
-			if errors.Is(err, disk.ErrCorrupt) {
-				return err
-			}
-			return nil // unreadable: maybe
-		}
-		end := min(len(p), max(0, at.length-4-done))
-		sum = disk.CRC(sum, p[:end])
-		done += len(p)
-	}
-	section := buf
-	if r.bytes != nil {
-		section = r.bytes[at.offset : at.offset+int64(at.length)]
-	}
-	return disk.Guard(r.name, func() error {
-		if filter, err := parseFilter(section, sum); err == nil {
-			r.filter = filter
-		}
-		return nil
-	})
-}
-
 // Properties returns what the file says of itself. The caller must not change it.
 func (r *Reader) Properties() *Properties { return &r.props }
 
@@ -210,46 +186,39 @@ func (r *Reader) Close() error {
 	var errs []error
 	if r.mapping != nil {
 		errs = append(errs, r.mapping.Close())
-		r.mapping, r.bytes, r.filter = nil, nil, nil
+		r.mapping, r.bytes = nil, nil
 	}
 	if r.file != nil {
 		errs = append(errs, r.file.Close())
 		r.file = nil
 	}
+	r.resident.maps.giveBack(r.resident.forget() + r.filter.held)
+	r.filter = filter{}
 	r.cache.forget(r.cacheID)
-	r.decompressor.close()
+	if r.cache == nil {
+		r.decompressor.close()
+	}
 	return errors.Join(errs...)
 }
 
-// FilterDamaged reports that the filter could not be read, so that MayContain
-// is always true. Verify names the damage.
-func (r *Reader) FilterDamaged() bool { return r.filter == nil }
-
-// MayContain reports whether the table may hold the key of the hash: false only
-// if it does not.
-func (r *Reader) MayContain(h *Hash) bool {
-	if r.filter == nil {
-		return true
-	}
-	if r.bytes == nil {
-		return r.filter.TestLocations(h.locations[:])
-	}
-	maybe := true
-	if err := disk.Guard(r.name, func() error {
-		maybe = r.filter.TestLocations(h.locations[:])
-		return nil
-	}); err != nil {
-		return true
-	}
-	return maybe
-}
-
-// ForgetResidency makes the next read of every part of the file a pread. The
-// engine calls it every minute, since the kernel may have dropped pages.
+// ForgetResidency makes the next read of every part of the file a pread that
+// checks it. The engine calls it every minute, since the kernel may have dropped pages, and when
+// the budget of mapped pages is used up: what the map took is given back.
 func (r *Reader) ForgetResidency() {
-	r.resident.forget()
+	if bytes := r.resident.forget(); bytes > 0 {
+		r.mapping.DontNeed()
+		r.resident.maps.giveBack(bytes)
+	}
+	r.checked.forget()
 	for i := range r.verified {
 		r.verified[i].Store(0)
+	}
+}
+
+// opened counts a block.
+func (r *Reader) opened() {
+	if r.blocks != nil {
+		r.blocks.Inc()
 	}
 }
 
@@ -287,15 +256,6 @@ func (r *Reader) find(key []byte, e *entry, scratch *[]byte) (bool, error) {
 	if mapped && check {
 		r.verified[i>>6].Or(bit)
 	}
-	body, err := p.find(key)
-	if err != nil {
-		return false, r.corrupt(at, err)
-	}
-	if body == nil {
-		return false, nil
-	}
-	if err := e.parse(body, r.footer.minTime, r.footer.index.offset); err != nil {
-		return false, r.corrupt(at, err)
-	}
-	return true, nil
+	found, err := p.find(key, r.footer.minTime, r.footer.index.offset, e)
+	return found, r.corrupt(at, err)
 }

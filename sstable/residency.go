@@ -4,48 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync/atomic"
 
 	"tskv/disk"
 )
-
-// granuleShift is the size of what one residency bit speaks for: 64 KiB.
-const granuleShift = 16
-
-// residency remembers which parts of a file were read lately and are therefore
-// likely to be in memory. A page fault in a map stops a whole processor of the
-// scheduler, a pread only its goroutine; so what is not known to be in memory
-// is read with pread first.
-type residency struct{ bits []atomic.Uint64 }
-
-func newResidency(size int64) residency {
-	granules := (size + 1<<granuleShift - 1) >> granuleShift
-	return residency{make([]atomic.Uint64, (granules+63)/64)}
-}
-
-// has reports whether all of a place is resident.
-func (s *residency) has(at place) bool {
-	last := (at.offset + int64(at.length) - 1) >> granuleShift
-	for g := at.offset >> granuleShift; g <= last; g++ {
-		if s.bits[g>>6].Load()&(1<<(g&63)) == 0 {
-			return false
-		}
-	}
-	return true
-}
-
-func (s *residency) set(at place) {
-	last := (at.offset + int64(at.length) - 1) >> granuleShift
-	for g := at.offset >> granuleShift; g <= last; g++ {
-		s.bits[g>>6].Or(1 << (g & 63))
-	}
-}
-
-func (s *residency) forget() {
-	for i := range s.bits {
-		s.bits[i].Store(0)
-	}
-}
 
 // check refuses a place outside the file.
 func (r *Reader) check(at place) error {
@@ -99,11 +60,10 @@ func (r *Reader) pread(dst []byte, at place) error {
 	if err := r.readAt(dst, at.offset); err != nil {
 		return err
 	}
-	if r.bytes != nil {
+	if r.bytes != nil && r.resident.set(at) {
 		first := at.offset &^ (1<<granuleShift - 1)
 		last := (at.offset + int64(at.length) + 1<<granuleShift - 1) &^ (1<<granuleShift - 1)
 		r.mapping.WillNeed(first, min(last, r.size)-first)
-		r.resident.set(at)
 	}
 	return nil
 }

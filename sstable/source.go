@@ -12,15 +12,16 @@ const batchRows = 1024
 
 // sourceState is what a source works with; it is recycled.
 type sourceState struct {
-	r      *Reader
-	rg     kv.Range
-	entry  entry
-	need   uint64 // tag bits that a block must have
-	cursor blockCursor
-	ahead  *readAhead // nil: through map and pread
-	reader blockReader
-	buf    []byte
-	window window // rows of the open block that are still to come
+	r       *Reader
+	rg      kv.Range
+	entry   entry
+	need    uint64 // tag bits that a block must have
+	keyTags bool   // with KeysOnly: tags all the same
+	cursor  blockCursor
+	ahead   *readAhead // nil: through map and pread
+	reader  blockReader
+	buf     []byte
+	window  window // rows of the open block that are still to come
 	// unpacked is the bytes of payloads so far.
 	unpacked int64
 	out      batch
@@ -56,10 +57,18 @@ func (r *Reader) SourceTagged(key []byte, rg kv.Range, tags kv.TagSet) (kv.Sourc
 	return s, nil
 }
 
+// state returns recycled memory for a read of the series of an entry.
+func (r *Reader) state(e *entry, rg kv.Range) *sourceState {
+	s := r.states.Get().(*sourceState)
+	s.r, s.rg, s.entry, s.window = r, rg, *e, window{}
+	s.need, s.ahead, s.keyTags, s.unpacked = 0, nil, false, 0
+	return s
+}
+
 // openSource makes a source over the series of an entry.
 func (r *Reader) openSource(e *entry, rg kv.Range, need uint64, ahead *readAhead) (*source, error) {
-	s := r.states.Get().(*sourceState)
-	s.r, s.rg, s.entry, s.need, s.ahead, s.window, s.unpacked = r, rg, *e, need, ahead, window{}, 0
+	s := r.state(e, rg)
+	s.need, s.ahead = need, ahead
 	if err := s.cursor.start(r, e, &rg, ahead != nil); err != nil {
 		r.states.Put(s)
 		return nil, err
@@ -115,24 +124,30 @@ func (s *sourceState) nextBlock() (bool, error) {
 			break
 		}
 	}
+	if err := s.loadBlock(&ref); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
+// loadBlock reads and opens a block.
+func (s *sourceState) loadBlock(ref *blockRef) error {
 	var err error
 	if s.buf, err = s.ahead.fetch(s.r, ref.place, s.buf); err != nil {
-		return false, err
+		return err
 	}
 	s.reader.cached = cachedBlock{}
 	if s.ahead == nil {
 		s.reader.cached = s.r.cached(ref.place)
 		s.reader.cached.look = s.unpacked > scanBypass
 	}
-	if err := s.openBlock(&ref); err != nil {
-		return false, s.r.corrupt(ref.place, err)
-	}
-	return true, nil
+	return s.r.corrupt(ref.place, s.openBlock(ref))
 }
 
 func (s *sourceState) openBlock(ref *blockRef) error {
+	s.r.opened()
 	d := &s.reader
-	if err := d.open(s.buf, s.r.seed, s.r.tagSets, &s.r.decompressor); err != nil {
+	if err := d.open(s.buf, s.r.seed, s.r.tagSets, s.r.decompressor); err != nil {
 		return err
 	}
 	var err error
@@ -142,7 +157,7 @@ func (s *sourceState) openBlock(ref *blockRef) error {
 	if ref.minID.Less(s.rg.From) || s.rg.To.Less(ref.maxID) {
 		d.clip(&s.window, s.rg.From, s.rg.To, &s.ids)
 	}
-	if err := d.openValues(&s.r.decompressor, s.rg.KeysOnly); err != nil {
+	if err := d.openValues(s.r.decompressor, s.rg.KeysOnly); err != nil {
 		return err
 	}
 	s.unpacked += int64(len(d.payload) + d.inflatedBytes)
@@ -183,6 +198,11 @@ func (s *sourceState) decodeNext() error {
 	}
 	if err := s.reader.decode(&s.out, &w, s.rg.KeysOnly); err != nil {
 		return err
+	}
+	if s.keyTags && s.rg.KeysOnly {
+		if err := s.reader.decodeTags(&s.out, &w); err != nil {
+			return err
+		}
 	}
 	if s.rg.Reverse {
 		s.out.rows.Reverse()

@@ -47,7 +47,7 @@ func openDoors(f *serveFlags, logger *slog.Logger, shutdown func()) (*doors, err
 		return nil, err
 	}
 	d.server, err = server.New(d.handler, server.Options{
-		MaxClients: f.maxClients, AuthRequired: f.password != "", Logger: logger,
+		MaxClients: f.maxClients, MaxInput: inputShare(f.budget), AuthRequired: f.password != "", Logger: logger,
 	})
 	if err != nil {
 		return nil, err
@@ -199,6 +199,7 @@ func parameters(f *serveFlags) []command.Parameter {
 		fixed("appendfsync", fsync),
 		fixed("sync", f.sync),
 		fixed("sync-interval", f.syncInterval.String()),
+		fixed("maxmemory", strconv.FormatInt(f.budget, 10)),
 		fixed("memtable-bytes", strconv.FormatInt(f.memtableBytes, 10)),
 		fixed("min-free-bytes", strconv.FormatUint(f.minFree, 10)),
 		fixed("io-threads", strconv.Itoa(runtime.GOMAXPROCS(0))),

@@ -29,6 +29,8 @@ const passwordVariable = "TSKV_PASSWORD"
 type serveFlags struct {
 	dir, addr, http, socket, sync, password string
 	syncInterval                            time.Duration
+	memory                                  byteSize
+	budget                                  int64 // memory, or its default
 	memtableBytes                           int64
 	maxClients                              int
 	minFree                                 uint64
@@ -61,7 +63,8 @@ after kill -9 the next start recovers everything acknowledged.`,
 	flags.StringVar(&f.socket, "unixsocket", "", "path of a unix socket for Redis clients, beside TCP")
 	flags.StringVar(&f.sync, "sync", "always", "what an acknowledged write has survived: always (power cut), interval or os (kill -9)")
 	flags.DurationVar(&f.syncInterval, "sync-interval", time.Second, "time between syncs with --sync interval")
-	flags.Int64Var(&f.memtableBytes, "memtable-bytes", 64<<20, "bytes of one memtable; up to four are in memory")
+	flags.Var(&f.memory, "memory", "what the process should use, such as 256MiB or 4GiB; 0 for half of the control group or machine, at most 4GiB")
+	flags.Int64Var(&f.memtableBytes, "memtable-bytes", 0, "bytes of one memtable, of which up to four wait for their flush; 0 for a sixteenth of --memory")
 	flags.StringVar(&f.password, "requirepass", "", "password that clients must give with AUTH; better given in the environment as "+passwordVariable)
 	flags.IntVar(&f.maxClients, "maxclients", 10_000, "most connections at a time")
 	flags.Uint64Var(&f.minFree, "min-free-bytes", 512<<20, "refuse writes when fewer bytes of the disk are free")
@@ -83,6 +86,11 @@ func serve(ctx context.Context, f *serveFlags, out, errOut io.Writer) error {
 	if err := checkExposure(f); err != nil {
 		return err
 	}
+	f.budget = memoryBudget(f.memory, os.DirFS("/"))
+	if err := checkMemory(f.budget); err != nil {
+		return err
+	}
+	limitHeap(f.budget, logger)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	d, err := openDoors(f, logger, cancel)
@@ -90,7 +98,7 @@ func serve(ctx context.Context, f *serveFlags, out, errOut io.Writer) error {
 		return err
 	}
 	db, err := engine.Open(f.dir, engine.Options{
-		Sync: mode, SyncInterval: f.syncInterval, MemtableBytes: f.memtableBytes,
+		Sync: mode, SyncInterval: f.syncInterval, Memory: f.budget, MemtableBytes: f.memtableBytes,
 		MinFreeBytes: f.minFree, NoMmap: f.noMmap, Logger: logger, Metrics: d.engine,
 	})
 	if err != nil {

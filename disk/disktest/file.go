@@ -229,6 +229,9 @@ func (m *mapping) Bytes() []byte { return m.data }
 // WillNeed does nothing.
 func (m *mapping) WillNeed(off, n int64) {}
 
+// DontNeed does nothing.
+func (m *mapping) DontNeed() {}
+
 // Close ends the map; a second Close does nothing.
 func (m *mapping) Close() error {
 	var err error

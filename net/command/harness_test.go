@@ -42,7 +42,12 @@ type host struct {
 
 func newHost(t testing.TB, opt Options) *host {
 	t.Helper()
-	h := &host{disk: disktest.New()}
+	return newHostOn(t, disktest.New(), opt)
+}
+
+func newHostOn(t testing.TB, d *disktest.Disk, opt Options) *host {
+	t.Helper()
+	h := &host{disk: d}
 	h.now.Store(fixedNow)
 	h.ready.Store(true)
 	now := func() time.Time { return time.UnixMilli(h.now.Load()) }

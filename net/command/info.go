@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -105,7 +106,7 @@ func (s *session) infoClients(t *infoText) {
 	if p := s.h.parameter([]byte("maxclients")); p != nil {
 		t.line("maxclients", p.Value())
 	}
-	t.line("blocked_clients", 0)
+	t.line("blocked_clients", s.h.blocked.Load())
 }
 
 func (s *session) infoMemory(t *infoText) {
@@ -118,8 +119,12 @@ func (s *session) infoMemory(t *infoText) {
 	t.line("used_memory_rss_human", humanBytes(rss))
 	t.line("used_memory_memtables", s.h.opt.Engine.MemtableBytes.Value())
 	t.line("mem_clients_normal", s.h.opt.Net().InputBytes)
-	t.line("maxmemory", 0)
-	t.line("maxmemory_human", "0B")
+	var budget uint64
+	if p := s.h.parameter([]byte("maxmemory")); p != nil {
+		budget, _ = strconv.ParseUint(p.Value(), 10, 64)
+	}
+	t.line("maxmemory", budget)
+	t.line("maxmemory_human", humanBytes(budget))
 	t.line("maxmemory_policy", "noeviction")
 	t.line("mem_fragmentation_ratio", fmt.Sprintf("%.2f", float64(rss)/float64(max(m.HeapAlloc, 1))))
 	t.line("mem_allocator", "go")
@@ -232,6 +237,8 @@ func (s *session) infoStorage(t *infoText) {
 		t.line("memtable_bytes", st.MemtableBytes)
 		t.line("memtable_rows", st.MemtableRows)
 		t.line("frozen_memtables", st.FrozenMemtables)
+		t.line("warm_memtables", st.WarmMemtables)
+		t.line("warm_memtable_bytes", st.WarmBytes)
 		t.line("files", st.Files)
 		t.line("file_bytes", st.FileBytes)
 		t.line("file_rows", st.FileRows)

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -32,6 +33,22 @@ type recordStream struct {
 	count uint64 // records encoded
 	left  uint64 // records that may still be encoded
 	more  bool   // at the end: there was a record beyond COUNT
+
+	follow bool  // the next page is never 0: after the last record, or start
+	start  kv.ID // if follow: where the range begins
+
+	announced bool // the number of records has been sent
+}
+
+// stop is what the scan asks. Once records are being sent, a client that hung up
+// is noticed by that; one that only closed its sending side gets them all.
+func (r *recordStream) stop(untilGone func() error) func() error {
+	return func() error {
+		if r.announced && !r.s.gone() {
+			return nil
+		}
+		return untilGone()
+	}
 }
 
 func (r *recordStream) run() error {
@@ -54,8 +71,11 @@ func (r *recordStream) run() error {
 	}
 	if done {
 		next := "0"
-		if r.more {
+		switch {
+		case r.more || r.follow && r.count > 0:
 			next = "(" + r.last.String()
+		case r.follow:
+			next = r.start.String()
 		}
 		r.header(next, r.count)
 		r.s.out.Raw(body)
@@ -110,7 +130,13 @@ func (r *recordStream) stream(body []byte) error {
 	if err != nil {
 		return err
 	}
+	if r.follow && next == "0" {
+		if next, err = r.lastBound(); err != nil {
+			return err
+		}
+	}
 	total := r.count + rest
+	r.announced = true
 	r.header(next, total)
 	r.s.out.Raw(body)
 	if err := r.s.c.Flush(); err != nil {
@@ -123,6 +149,9 @@ func (r *recordStream) stream(body []byte) error {
 	r.s.out.SetBuffer(nil)
 	for r.count < total && !r.s.gone() {
 		body, _, err = r.fill(body[:0], pieceBytes)
+		if errors.Is(err, errStopped) {
+			return nil
+		}
 		if err == nil && len(body) == 0 {
 			err = fmt.Errorf("%d records announced, %d found", total, r.count)
 		}
@@ -141,6 +170,22 @@ func (r *recordStream) stream(body []byte) error {
 		}
 	}
 	return nil
+}
+
+// lastBound returns the bound behind the last record of the range.
+func (r *recordStream) lastBound() (string, error) {
+	opt := r.opt
+	opt.Reverse, opt.KeysOnly, opt.Limit = true, true, 1
+	sc, err := r.snap.Scan(r.q.key, opt)
+	if err != nil {
+		return "", err
+	}
+	defer sc.Close()
+	rows, err := sc.Next()
+	if err != nil || rows == nil {
+		return "(" + r.last.String(), err
+	}
+	return "(" + rows.ID(0).String(), nil
 }
 
 // countRest returns how many records follow the encoded ones, and the bound of

@@ -210,7 +210,7 @@ func (s *session) mset(args [][]byte) error {
 }
 
 func (s *session) mget(args [][]byte) error {
-	snap, err := s.db.Snapshot()
+	snap, err := s.snapshot()
 	if err != nil {
 		return err
 	}
@@ -275,10 +275,7 @@ func (s *session) mgetLong(snap *engine.Snapshot, keys [][]byte, body []byte, ne
 // newest reads the newest value of a key into the scratch memory; nil if there
 // is none.
 func (s *session) newest(key []byte) ([]byte, error) {
-	rec, _, err := s.db.Get(key, kv.MaxID, s.scratch[:0])
-	if cap(rec.Value) > cap(s.scratch) {
-		s.scratch = rec.Value[:0]
-	}
+	rec, _, err := s.read(key, kv.MaxID)
 	return rec.Value, err
 }
 
