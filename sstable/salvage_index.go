@@ -105,7 +105,11 @@ func (w *pageWalk) next() (bool, error) {
 	}
 	w.key = append(w.key[:raw.shared], raw.rest...)
 	w.off = off
-	return true, w.entry.parse(raw.body, w.base, w.end)
+	prev := &w.entry
+	if first {
+		prev = nil
+	}
+	return true, w.entry.parse(raw.body, w.base, w.end, prev)
 }
 
 // carvedPage is how long a page that is looked for may be. A page is longer
