@@ -143,6 +143,41 @@ func readRandomly(t *testing.T, db *DB, key func(int) []byte, keys, rows int) {
 		float64(time.Since(start).Microseconds())/gets, now>>20, most>>20)
 }
 
+// TestRecoverySpeed writes a log of TSKV_LOG_MB megabytes, half of it events and half
+// numbers, ends without a flush, and measures the next start.
+func TestRecoverySpeed(t *testing.T) {
+	total := int64(amount(t, "TSKV_LOG_MB")) * 1e6
+	dir := t.TempDir()
+	db, err := Open(dir, Options{Sync: SyncOS, MemtableBytes: 4 << 30, MinFreeBytes: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(5, 6))
+	var b Batch
+	for n := uint64(0); db.metrics.WALBytes.Value() < uint64(total); n++ {
+		value := fmt.Appendf(nil, "%d.%02d", rng.IntN(100), rng.IntN(100))
+		if n%12 == 0 {
+			value = fmt.Appendf(nil, "{%x}", rng.Uint64())
+		}
+		b.Put(fmt.Appendf(nil, "series:%d", n%20_000), kv.ID{Time: 1_700_000_000_000 + n}, value)
+		if len(b.Ops) == 1024 {
+			mustApply(t, db, &b)
+		}
+	}
+	rows := db.Stats().MemtableRows
+	db.stop(0)
+	db.abandon()
+	start := time.Now()
+	if db, err = Open(dir, Options{Sync: SyncOS}); err != nil {
+		t.Fatal(err)
+	}
+	seconds := time.Since(start).Seconds()
+	t.Logf("%d MB, %d rows in %.1f s: %.0f MB/s, %.1f M rows/s; %+v", total/1e6, rows, seconds, float64(total)/1e6/seconds, float64(rows)/1e6/seconds, db.Stats())
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestFootprint writes TSKV_WRITE_MB megabytes of events and numbers under a budget
 // of 256 MiB, reads at random beside it and after it, and holds the process
 // under 400 MB throughout.

@@ -50,11 +50,14 @@ func (db *DB) recover() error {
 
 	r := &replayer{db: db, mem: first}
 	sum, err := wal.Replay(db.fs, db.walOptions(), db.state.Load().MinSegment, r.record)
+	if flushErr := r.join(); err == nil {
+		err = flushErr
+	}
 	if err != nil {
 		return fmt.Errorf("replay log: %w", err)
 	}
 	segment := max(sum.LastSegment, db.state.Load().MinSegment) + 1
-	if err := r.flush(segment); err != nil {
+	if err := db.flush(r.freeze(segment)); err != nil {
 		return fmt.Errorf("flush replayed log: %w", err)
 	}
 	if db.wal, err = wal.Create(db.fs, db.walOptions(), segment, max(sum.LastSeq, db.visible.Load())+1, sum); err != nil {
@@ -142,6 +145,7 @@ type replayer struct {
 	dec     kv.Decoder
 	segment uint64
 	last    uint64
+	flushed chan error // of the flush under way; nil if there is none
 }
 
 func (r *replayer) record(rec *wal.Record) error {
@@ -163,9 +167,31 @@ func (r *replayer) record(rec *wal.Record) error {
 		return disk.Corrupt(disk.SegmentName(rec.Segment), rec.Offset, "%v", err)
 	}
 	if r.mem.Full() {
-		return r.flush(0)
+		return r.flush()
 	}
 	return nil
+}
+
+// flush writes the replayed memtable to tables beside the replay of the next one,
+// after the one before has been written.
+func (r *replayer) flush() error {
+	if err := r.join(); err != nil {
+		return err
+	}
+	old, flushed := r.freeze(0), make(chan error, 1)
+	r.flushed = flushed
+	go func() { flushed <- r.db.flush(old) }() // recover joins it
+	return nil
+}
+
+// join waits for the flush under way.
+func (r *replayer) join() error {
+	if r.flushed == nil {
+		return nil
+	}
+	err := <-r.flushed
+	r.flushed = nil
+	return err
 }
 
 // apply does in memory what the commit goroutine did for the same operation.
@@ -194,10 +220,11 @@ func (r *replayer) countKey(row *kv.Row) {
 	}
 }
 
-// flush writes the replayed memtable to tables. In the middle of a replay the
-// log keeps its first segment (minSegment 0), because later records of it are
-// still to come; those flushed are skipped by their sequence.
-func (r *replayer) flush(minSegment uint64) error {
+// freeze ends the replayed memtable and returns it for its flush; none is under
+// way. In the middle of a replay the log keeps its first segment (minSegment 0),
+// because later records of it are still to come; those flushed are skipped by
+// their sequence.
+func (r *replayer) freeze(minSegment uint64) *memory {
 	db, old := r.db, r.mem
 	seq := max(r.last, db.visible.Load())
 	old.frozenAt.Store(seq)
@@ -209,5 +236,5 @@ func (r *replayer) flush(minSegment uint64) error {
 	db.versionMu.Unlock()
 	r.mem.Unref()
 	db.visible.Store(seq)
-	return db.flush(old)
+	return old
 }

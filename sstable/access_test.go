@@ -190,7 +190,10 @@ func TestCheckedBlocks(t *testing.T) {
 		}
 	}
 	var last int64
-	for b := range r.Blocks() {
+	for b, err := range r.Blocks() {
+		if err != nil {
+			t.Fatal(err)
+		}
 		last = b.Offset + int64(b.Length)
 	}
 	if last < 2<<granuleShift {

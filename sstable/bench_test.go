@@ -23,7 +23,7 @@ func jittered(n int, value func(i int, rng *rand.Rand) (int64, uint8)) *kv.Rows 
 	return rows
 }
 
-// The three series of the design's table of bytes per sample.
+// Two series that the encoders are measured with.
 func counterRows(n int) *kv.Rows {
 	total := int64(0)
 	return jittered(n, func(_ int, rng *rand.Rand) (int64, uint8) {
@@ -38,23 +38,6 @@ func gaugeRows(n int) *kv.Rows {
 		v += rng.Int64N(41) - 20
 		return v, 2
 	})
-}
-
-func constantRows(n int) *kv.Rows {
-	return jittered(n, func(int, *rand.Rand) (int64, uint8) { return 215, 1 })
-}
-
-// TestBytesPerShortSeries: what series too short for a block of their own cost.
-func TestBytesPerShortSeries(t *testing.T) {
-	const keys = 100_000
-	d := newDisk()
-	p := buildRows(t, d, gaugeRows(20), keys)
-	got := float64(p.Size) / float64(p.Rows)
-	t.Logf("%d series of 20 rows: %.3f bytes a row; a series has %.1f bytes of index, %.2f of filter", keys, got,
-		float64(p.IndexBytes)/keys, float64(p.FilterBytes)/keys)
-	if got > 2 {
-		t.Errorf("%.3f bytes a row", got)
-	}
 }
 
 // buildRows writes the same rows under several keys.

@@ -33,19 +33,31 @@ type block struct {
 func (b *block) packed() bool  { return b.kind >= kindPackedNumeric }
 func (b *block) numeric() bool { return b.kind == kindNumeric || b.kind == kindPackedNumeric }
 
-// parse checks the checksum, unless that is trusted, the bounds and the directory
-// of a whole block.
-func (b *block) parse(data []byte, seed uint32, trusted bool) error {
+// parse checks the checksum, the bounds and the directory of a whole block.
+func (b *block) parse(data []byte, seed uint32) error {
+	if err := checkBlockLength(data); err != nil {
+		return err
+	}
+	if got, want := disk.CRC(seed, data[4:]), binary.LittleEndian.Uint32(data); got != want {
+		return fmt.Errorf("%w: checksum %08x, want %08x", errBlock, got, want)
+	}
+	return b.parseTrusted(data)
+}
+
+func checkBlockLength(data []byte) error {
 	if len(data) < blockHeaderSize+loadPad {
 		return fmt.Errorf("%w: %d bytes", errBlock, len(data))
 	}
 	if got := int64(binary.LittleEndian.Uint32(data[4:])); got != int64(len(data)) {
 		return fmt.Errorf("%w: length %d, indexed as %d", errBlock, got, len(data))
 	}
-	if !trusted {
-		if got, want := disk.CRC(seed, data[4:]), binary.LittleEndian.Uint32(data); got != want {
-			return fmt.Errorf("%w: checksum %08x, want %08x", errBlock, got, want)
-		}
+	return nil
+}
+
+// parseTrusted is parse for a block whose checksum is known to be right.
+func (b *block) parseTrusted(data []byte) error {
+	if err := checkBlockLength(data); err != nil {
+		return err
 	}
 	b.data = data
 	b.kind, b.mode, b.scale = data[8], data[9], data[11]

@@ -1,6 +1,7 @@
 package sstable
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -31,6 +32,9 @@ type blockReader struct {
 	runs        []uint64 // rows of each run, after openRuns
 	exceptions  exceptions
 	valuesReady bool
+	keys        []byte // front-coded, after openKeys
+	keysReady   bool
+	keyMemory   []byte
 	cached      cachedBlock
 	trusted     bool // the checksum is known to be right
 
@@ -41,11 +45,16 @@ type blockReader struct {
 
 // open verifies a block and opens its IDs.
 func (d *blockReader) open(data []byte, seed uint32, fileSets []kv.TagSet, z *decompressor) error {
-	d.valuesReady, d.fileSets, d.z, d.inflatedBytes = false, fileSets, z, 0
+	d.valuesReady, d.keysReady, d.inflatedBytes = false, false, 0
+	d.fileSets, d.z = fileSets, z
 	if len(data) > maxBlockBytes {
 		return fmt.Errorf("%w: %d bytes", errBlock, len(data))
 	}
-	if err := d.b.parse(data, seed, d.trusted); err != nil {
+	if d.trusted {
+		if err := d.b.parseTrusted(data); err != nil {
+			return err
+		}
+	} else if err := d.b.parse(data, seed); err != nil {
 		return err
 	}
 	if err := d.integers(&d.time, colTime); err != nil {
@@ -151,6 +160,31 @@ func (d *blockReader) openPayload(z *decompressor) error {
 		return err
 	}
 	d.payload = payload
+	return nil
+}
+
+// openKeys unpacks the keys of a packed block.
+func (d *blockReader) openKeys() error {
+	if d.keysReady {
+		return nil
+	}
+	p, encoding := d.b.bytes(colKeys)
+	d.keys = p
+	if encoding != encBytes {
+		if len(p) < 4 {
+			return fmt.Errorf("%w: keys of %d bytes", errBlock, len(p))
+		}
+		size := binary.LittleEndian.Uint32(p)
+		if size > maxBlockPayload+kv.MaxKey+2*binary.MaxVarintLen64 {
+			return fmt.Errorf("%w: keys of %d bytes", errBlock, size)
+		}
+		var err error
+		if d.keys, err = d.z.unpack(d.keyMemory, p[4:], encoding, int(size)); err != nil {
+			return err
+		}
+		d.keyMemory = d.keys
+	}
+	d.keysReady = true
 	return nil
 }
 

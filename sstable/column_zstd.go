@@ -31,8 +31,8 @@ type columnCompressor struct {
 	pauses [colTags + 1]pause
 }
 
-// pause lets a column that did not compress rest for a number of blocks that
-// doubles each time.
+// pause lets a column of a series that did not compress rest for a number of
+// blocks that doubles each time.
 type pause struct{ left, length int }
 
 // maxPause bounds it: data may change its nature.

@@ -170,7 +170,7 @@ func (w *blockWalk) block(at place, key []byte) (BlockInfo, error) {
 	if w.buf, err = w.it.ahead.fetch(r, at, w.buf); err != nil {
 		return info, err
 	}
-	if err := d.open(w.buf, r.seed, r.tagSets, r.decompressor); err != nil {
+	if err := d.open(w.buf, r.seed, r.tagSets, &r.decompressor); err != nil {
 		return info, err
 	}
 	b := &d.b
@@ -179,7 +179,7 @@ func (w *blockWalk) block(at place, key []byte) (BlockInfo, error) {
 	if b.numeric() {
 		info.ScaleMode, info.Scale = scaleNames[b.mode], int(b.scale)
 	}
-	if err := d.openValues(r.decompressor, false); err != nil {
+	if err := errors.Join(d.openValues(&r.decompressor, false), d.openKeys()); err != nil {
 		return info, err
 	}
 	info.Columns = d.describe()
@@ -188,7 +188,7 @@ func (w *blockWalk) block(at place, key []byte) (BlockInfo, error) {
 		if rows, err = d.openRuns(); err != nil {
 			return info, err
 		}
-		if info.FirstKey, info.LastKey, err = endKeys(b); err != nil {
+		if info.FirstKey, info.LastKey, err = d.endKeys(); err != nil {
 			return info, err
 		}
 	}
@@ -196,10 +196,9 @@ func (w *blockWalk) block(at place, key []byte) (BlockInfo, error) {
 }
 
 // endKeys returns the first and the last key of a packed block.
-func endKeys(b *block) (first, last []byte, err error) {
-	keys, _ := b.bytes(colKeys)
-	f := fields{b: keys}
-	for i := range b.series {
+func (d *blockReader) endKeys() (first, last []byte, err error) {
+	f := fields{b: d.keys}
+	for i := range d.b.series {
 		shared := int(f.bounded(uint64(len(last))))
 		last = append(last[:shared], f.bytes(kv.MaxKey)...)
 		if f.bad || len(last) > kv.MaxKey {
@@ -231,6 +230,8 @@ func (d *blockReader) describe() []ColumnInfo {
 		switch {
 		case id == colPayload:
 			c.RawBytes = len(d.payload)
+		case id == colKeys:
+			c.RawBytes = len(d.keys)
 		case encoding < encBytes:
 			c.RawBytes = 8 * n
 		}

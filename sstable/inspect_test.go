@@ -72,7 +72,10 @@ func TestBlocksOfDamagedFile(t *testing.T) {
 	p := build(t, d, WriterOptions{FileID: 9}, model, 5000)
 	whole := openTable(t, d, p, ReaderOptions{})
 	var offsets []int64
-	for b := range whole.Blocks() {
+	for b, err := range whole.Blocks() {
+		if err != nil {
+			t.Fatal(err)
+		}
 		offsets = append(offsets, b.Offset)
 	}
 	if len(whole.pages) < 3 {

@@ -158,14 +158,14 @@ func (it *iterator) packedBlock() (*packedBlock, error) {
 func (p *packedBlock) decode(r *Reader) error {
 	r.opened()
 	d := &p.reader
-	if err := d.open(p.buf, r.seed, r.tagSets, r.decompressor); err != nil {
+	if err := d.open(p.buf, r.seed, r.tagSets, &r.decompressor); err != nil {
 		return err
 	}
 	w, err := d.openRuns()
 	if err != nil {
 		return err
 	}
-	if err := d.openValues(r.decompressor, false); err != nil {
+	if err := d.openValues(&r.decompressor, false); err != nil {
 		return err
 	}
 	return d.decode(&p.out, &w, false)

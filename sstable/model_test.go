@@ -16,9 +16,8 @@ import (
 
 // series is what the tests expect of a key.
 type series struct {
-	key   []byte
-	rows  []kv.Row
-	since int // version of the format, in the golden files
+	key  []byte
+	rows []kv.Row
 }
 
 // seeded returns a random source and prints its seed if the test fails.
@@ -115,6 +114,10 @@ func shapes() []shape {
 			row.Tags = randomTags(rng)
 		}},
 		{"mixed", func(i int, last kv.ID) kv.ID { return kv.ID{Time: last.Time, Seq: last.Seq + 3} }, anyRow},
+		{"slow", regular, func(_ *rand.Rand, i int, row *kv.Row) { row.Form, row.Num = 1, 215+int64(i%11/10) }},
+		{"levels", func(i int, last kv.ID) kv.ID { return kv.ID{Time: last.Time + uint64(1+i%3*1_000_000)} }, func(rng *rand.Rand, i int, row *kv.Row) {
+			row.Form, row.Num = 16, 1e15+int64(rng.IntN(5))*123_456_789_012_345
+		}},
 		{"deletes", regular, func(_ *rand.Rand, _ int, row *kv.Row) { row.Form = kv.FormDelete }},
 		{"extreme", func(i int, _ kv.ID) kv.ID {
 			if i%2 == 0 {

@@ -46,9 +46,9 @@ type Reader struct {
 	cache   *Cache
 	cacheID uint64
 
-	decompressor *decompressor // of the cache, so that its memory is not one for each file
-	queries      sync.Pool     // *query
-	states       sync.Pool     // *sourceState
+	decompressor decompressor
+	queries      sync.Pool // *query
+	states       sync.Pool // *sourceState
 }
 
 // Open opens a table that must be exactly the expected one, and reads its
@@ -64,8 +64,8 @@ func openNamed(fs disk.FS, name string, want Expect, opt ReaderOptions) (*Reader
 		return nil, fmt.Errorf("open table: %w", err)
 	}
 	r := &Reader{name: name, file: file, seed: seed(want.FileID), cache: opt.Cache, cacheID: opt.Cache.newReader(), blocks: opt.Blocks}
-	if r.decompressor = new(decompressor); r.cache != nil {
-		r.decompressor = &r.cache.decompressor
+	if r.cache != nil {
+		r.decompressor.shared = &r.cache.decompressor
 	}
 	r.queries.New = func() any { return new(query) }
 	r.states.New = func() any { return new(sourceState) }
@@ -195,9 +195,7 @@ func (r *Reader) Close() error {
 	r.resident.maps.giveBack(r.resident.forget() + r.filter.held)
 	r.filter = filter{}
 	r.cache.forget(r.cacheID)
-	if r.cache == nil {
-		r.decompressor.close()
-	}
+	r.decompressor.close()
 	return errors.Join(errs...)
 }
 

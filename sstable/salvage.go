@@ -57,7 +57,7 @@ func OpenSalvage(fs disk.FS, name string, id uint64, known *Properties, lost fun
 	if err != nil {
 		return nil, fmt.Errorf("salvage table: %w", err)
 	}
-	s := &Salvage{r: &Reader{name: name, file: file, seed: seed(id), decompressor: new(decompressor)}, lost: lost, packed: make(map[int64]int)}
+	s := &Salvage{r: &Reader{name: name, file: file, seed: seed(id)}, lost: lost, packed: make(map[int64]int)}
 	if err := s.open(id, known); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

@@ -237,7 +237,7 @@ func (s *salvageSource) decode(ref *blockRef) error {
 		if s.buf, err = r.direct(ref.place, s.buf); err != nil {
 			return err
 		}
-		if err := d.open(s.buf, r.seed, r.tagSets, r.decompressor); err != nil {
+		if err := d.open(s.buf, r.seed, r.tagSets, &r.decompressor); err != nil {
 			return err
 		}
 		if d.b.packed() != packed {
@@ -249,7 +249,7 @@ func (s *salvageSource) decode(ref *blockRef) error {
 				return err
 			}
 		}
-		if err := d.openValues(r.decompressor, false); err != nil {
+		if err := d.openValues(&r.decompressor, false); err != nil {
 			return err
 		}
 		if err := s.values(&w); err != nil {

@@ -160,7 +160,7 @@ func (s *Salvage) itemAt(p, end int64) int64 {
 		n >= blockHeaderSize+loadPad && n <= min(maxBlockBytes, end-p) && s.afford(n) {
 		data, err := s.read(place{p, int(n)})
 		var b block
-		if err == nil && b.parse(data, s.r.seed, false) == nil {
+		if err == nil && b.parse(data, s.r.seed) == nil {
 			s.budget += n
 			return n
 		}
@@ -193,7 +193,7 @@ func (s *Salvage) afford(n int64) bool {
 func (s *Salvage) found(p int64, n, next int) {
 	at := place{p, n}
 	var b block
-	if s.buf[8] < kindNumeric || b.parse(s.buf, s.r.seed, true) != nil {
+	if s.buf[8] < kindNumeric || b.parse(s.buf, s.r.seed) != nil {
 		return // a list
 	}
 	if b.packed() {
@@ -264,14 +264,13 @@ func (s *Salvage) unreadable(from, to int64, next int) {
 // recover takes the runs of a packed block whose keys no page has.
 func (s *Salvage) recover(at place) {
 	d := &s.reader
-	if d.open(s.buf, s.r.seed, s.r.tagSets, s.r.decompressor) != nil {
+	if d.open(s.buf, s.r.seed, s.r.tagSets, &s.r.decompressor) != nil {
 		return // the checksum is right: a bug wrote it, and Rows will say so
 	}
-	if _, err := d.openRuns(); err != nil {
+	if _, err := d.openRuns(); err != nil || d.openKeys() != nil {
 		return
 	}
-	keys, _ := d.b.bytes(colKeys)
-	f := fields{b: keys}
+	f := fields{b: d.keys}
 	var key []byte
 	row := 0
 	for i, rows := range d.runs {

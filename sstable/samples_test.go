@@ -3,6 +3,8 @@ package sstable
 import (
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"testing"
 
 	"tskv/disk"
@@ -24,9 +26,9 @@ func writeSamples(t testing.TB, d disk.FS, codec Codec, series map[string]iter.S
 		t.Fatal(err)
 	}
 	defer w.Abort()
-	for key, rows := range series {
+	for _, key := range slices.Sorted(maps.Keys(series)) {
 		var batch kv.Rows
-		for row := range rows {
+		for row := range series[key] {
 			if batch.Append(row); batch.Len() == batchRows {
 				if err := w.Add([]byte(key), &batch); err != nil {
 					t.Fatal(err)
@@ -100,5 +102,44 @@ func TestBytesPerEvent(t *testing.T) {
 		if p.Rows != n || got < c.least {
 			t.Errorf("codec %d: %.2f times smaller, want %.1f", c.codec, got, c.least)
 		}
+	}
+}
+
+// TestBytesPerSeries: what series of few rows take, keys, index and filter included.
+func TestBytesPerSeries(t *testing.T) {
+	gauge := samples.Kinds()[1]
+	for _, c := range []struct {
+		key        string
+		codec      Codec
+		rows, keys int
+		most       float64 // bytes a row
+	}{
+		{"host%05d.cpu.load", CodecZstd, 1, 50_000, 22},
+		{"host%05d.cpu.load", CodecZstd, 5, 50_000, 6},
+		{"host%05d.cpu.load", CodecZstd, 20, 50_000, 2.4},
+		{"series:%08d", CodecZstd, 20, 100_000, 1.9},
+		{"series:%08d", CodecS2, 20, 100_000, 2},
+		{"host%05d.cpu.load", CodecZstd, 100, 10_000, 1.6},
+		{"host%05d.cpu.load", CodecZstd, 300, 3000, 1.7},
+		{"host%05d.cpu.load", CodecZstd, 1000, 1000, 1.4},
+	} {
+		series := make(map[string]iter.Seq[kv.Row], c.keys)
+		for k := range c.keys {
+			series[fmt.Sprintf(c.key, k)] = gauge.Rows(uint64(k), c.rows)
+		}
+		d := newDisk()
+		p := writeSamples(t, d, c.codec, series)
+		got := float64(p.Size) / float64(p.Rows)
+		t.Logf("%s, codec %d: %d series of %d rows: %.2f bytes a row, %.1f a series, of which %.1f index, %.2f filter",
+			c.key, c.codec, c.keys, c.rows, got, float64(p.Size)/float64(c.keys), float64(p.IndexBytes)/float64(c.keys), float64(p.FilterBytes)/float64(c.keys))
+		if got > c.most {
+			t.Errorf("series of %d rows: %.2f bytes a row, want at most %.2f", c.rows, got, c.most)
+		}
+	}
+	d := newDisk()
+	p := writeSamples(t, d, CodecZstd, map[string]iter.Seq[kv.Row]{"k": gauge.Rows(1, 1)})
+	t.Logf("a file of one row: %d bytes", p.Size)
+	if p.Size > 700 {
+		t.Errorf("a file of one row takes %d bytes", p.Size)
 	}
 }

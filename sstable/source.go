@@ -147,7 +147,7 @@ func (s *sourceState) loadBlock(ref *blockRef) error {
 func (s *sourceState) openBlock(ref *blockRef) error {
 	s.r.opened()
 	d := &s.reader
-	if err := d.open(s.buf, s.r.seed, s.r.tagSets, s.r.decompressor); err != nil {
+	if err := d.open(s.buf, s.r.seed, s.r.tagSets, &s.r.decompressor); err != nil {
 		return err
 	}
 	var err error
@@ -157,7 +157,7 @@ func (s *sourceState) openBlock(ref *blockRef) error {
 	if ref.minID.Less(s.rg.From) || s.rg.To.Less(ref.maxID) {
 		d.clip(&s.window, s.rg.From, s.rg.To, &s.ids)
 	}
-	if err := d.openValues(s.r.decompressor, s.rg.KeysOnly); err != nil {
+	if err := d.openValues(&s.r.decompressor, s.rg.KeysOnly); err != nil {
 		return err
 	}
 	s.unpacked += int64(len(d.payload) + d.inflatedBytes)

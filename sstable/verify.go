@@ -167,7 +167,10 @@ func (v *verifier) packedKey(key []byte) error {
 	if err != nil {
 		return err
 	}
-	keys, _ := p.reader.b.bytes(colKeys)
+	if err := p.reader.openKeys(); err != nil {
+		return v.r.corrupt(p.at, err)
+	}
+	keys := p.reader.keys
 	k := v.keys[e.offset]
 	if k.read > len(keys) || k.runs != e.run {
 		return v.bad("run %d of the packed block comes after run %d", e.run, k.runs-1)

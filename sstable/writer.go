@@ -144,6 +144,9 @@ func (w *Writer) enter(key []byte, id kv.ID) error {
 	s.open, s.key = true, append(s.key[:0], key...)
 	s.entry, s.blocks, s.before = entry{}, 0, 0
 	s.lists.reset()
+	if z := w.encoder.builder.zstd; z != nil {
+		z.pauses = [colTags + 1]pause{}
+	}
 	return nil
 }
 

@@ -28,6 +28,7 @@ var arrows = map[string][]string{
 	"net/console":   {"metrics", "engine"},
 	"cmd/tskv":      {"kv", "disk", "metrics", "engine", "inspect", "net/resp", "net/server", "net/command", "net/console"},
 	"tests":         {},
+	"tests/samples": {"kv"},
 	"tests/harness": {"net/resp"},
 	"tests/e2e":     {"net/resp", "tests/harness"},
 	"tests/chaos":   {"net/resp", "tests/harness"},
@@ -35,7 +36,7 @@ var arrows = map[string][]string{
 }
 
 // testArrows are the rooms that tests of any room may use beside its own arrows.
-var testArrows = []string{"disk", "disk/disktest", "kv", "net/resp"}
+var testArrows = []string{"disk", "disk/disktest", "kv", "net/resp", "tests/samples"}
 
 // libraries lists, for third-party modules that are not for everybody, the rooms
 // that may import them.

@@ -116,7 +116,7 @@ func (f *checkFlags) print(out io.Writer, dir string, r *inspect.Report) error {
 		verdict = "NOT SOUND"
 	}
 	_, _ = fmt.Fprintf(&b, "%s: %s, %s of %s, %s; log: %s, %s, %s; %s, %s, %s\n", verdict,
-		count(r.Tables, "table"), count(r.Rows, "row"), showBytes(r.Bytes), count(r.Keys, "key"),
+		count(r.Tables, "table"), count(r.Rows, "row"), sizeText(r.Bytes), count(r.Keys, "key"),
 		count(r.Segments, "segment"), count(r.Records, "record"), count(r.Ops, "operation"),
 		count(r.Errors, "error"), count(r.Warnings, "warning"), count(r.Notes, "note"))
 	if !r.Sound {
@@ -134,8 +134,8 @@ func count[N int | uint64](n N, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// showBytes is a size for people.
-func showBytes(n int64) string {
+// sizeText is a size for people.
+func sizeText(n int64) string {
 	const unit = 1024
 	if n < unit {
 		return fmt.Sprintf("%d B", n)

@@ -35,6 +35,7 @@ type host struct {
 	server  *server.Server
 	db      *engine.DB
 	disk    *disktest.Disk
+	store   engine.Options
 	now     atomic.Int64 // milliseconds
 	ready   atomic.Bool
 	stopped atomic.Int64 // calls of Shutdown
@@ -52,8 +53,9 @@ func newHostOn(t testing.TB, d *disktest.Disk, opt Options) *host {
 	h.ready.Store(true)
 	now := func() time.Time { return time.UnixMilli(h.now.Load()) }
 	instruments := metrics.NewEngine()
+	h.store = engine.Options{FS: h.disk, Now: now, Metrics: instruments, MinFreeBytes: 1, NoMmap: true}
 	var err error
-	h.db, err = engine.Open("test", engine.Options{FS: h.disk, Now: now, Metrics: instruments, MinFreeBytes: 1, NoMmap: true})
+	h.db, err = engine.Open("test", h.store)
 	if err != nil {
 		t.Fatal(err)
 	}
