@@ -15,6 +15,7 @@ type group struct {
 	lastSeq  uint64 // firstSeq-1 while it is empty
 	keys     int64  // change of the number of keys
 	cleared  bool   // the number of keys starts from zero in this group
+	bytes    uint64 // of keys, values, tags and times that it puts
 	err      error
 	undone   bool // the log refused it: its sequences hold nothing
 	events   *events
@@ -49,6 +50,12 @@ type committer struct {
 	rest    []*Batch  // of waiting: for the next group
 	size    int64     // of the present batch, what its Updates wrote included
 	touched []touched // by the present Update
+	// admitted is how writes were admitted last; while slow, throttle spreads
+	// groups of up to groupLimit bytes over time.
+	admitted   writeState
+	throttle   throttle
+	groupLimit int
+	logged     uint64 // bytes in the log that metrics know of
 	// freezeNow are callers of Flush who wait for the memtable to be frozen.
 	freezeNow []chan error
 }
@@ -59,7 +66,7 @@ func (db *DB) commitLoop() {
 	defer func() {
 		answer(c.takeAll(), ErrClosed)
 	}()
-	for c.makeRoom() {
+	for c.makeRoom() && c.slowDown() {
 		if len(c.rest) == 0 {
 			ready, open := db.queue.wait()
 			if !open {
@@ -84,7 +91,7 @@ func (db *DB) commitLoop() {
 		}
 		g := db.syncer.group()
 		c.begin(g)
-		for len(c.rest) > 0 && len(c.enc.Bytes()) < groupBytes {
+		for len(c.rest) > 0 && len(c.enc.Bytes()) < c.groupLimit {
 			c.batch(g, c.rest[0])
 			c.rest = c.rest[1:]
 		}
@@ -219,6 +226,7 @@ func (c *committer) put(g *group, op *Op) error {
 	if g.events != nil {
 		c.recordPut(g, st, op.Mode)
 	}
+	g.bytes += uint64(len(op.Key) + len(op.Value) + len(op.Tags) + timeBytes)
 	if op.Mode == IDAuto && !st.lastKnown {
 		// chooseID has found nothing of the key at now or later.
 		st.last, st.filled, st.lastKnown = id, true, true
@@ -227,6 +235,9 @@ func (c *committer) put(g *group, op *Op) error {
 	op.ID, op.Written = id, true
 	return nil
 }
+
+// timeBytes is what the time of a record counts for in the metric of user bytes.
+const timeBytes = 8
 
 // chooseID gives the record its ID.
 func (c *committer) chooseID(st *keyState, op *Op) (kv.ID, error) {
@@ -325,7 +336,7 @@ func (c *committer) write(g *group) {
 		} else {
 			c.db.countKeys(g)
 			c.db.metrics.WALAppends.Inc()
-			c.db.metrics.WALBytes.Add(uint64(len(c.payload)))
+			c.account(g)
 			c.db.metrics.GroupOps.ObserveValue(uint64(ops))
 			c.db.metrics.GroupBatches.ObserveValue(uint64(len(g.batches)))
 			c.syncEarly()
@@ -334,6 +345,18 @@ func (c *committer) write(g *group) {
 	if cap(c.payload) > 4<<20 {
 		c.payload = nil
 	}
+}
+
+// account counts a written group.
+func (c *committer) account(g *group) {
+	c.throttle.admit(len(c.payload))
+	c.mem.logged.Add(int64(len(c.payload)))
+	m := c.db.metrics
+	m.WALBytes.Add(uint64(len(c.payload)))
+	m.UserBytes.Add(g.bytes)
+	stored := c.db.wal.Stats().Bytes
+	m.WALStored.Add(stored - c.logged)
+	c.logged = stored
 }
 
 // syncEarly starts a sync when a segment is nearly full, because its rotation

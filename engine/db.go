@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tskv/compaction"
 	"tskv/disk"
 	"tskv/manifest"
 	"tskv/memtable"
@@ -40,6 +41,7 @@ type DB struct {
 
 	current   atomic.Pointer[version]
 	versionMu sync.Mutex
+	retired   []*memory // left the current version, oldest first; under versionMu
 	installMu sync.Mutex
 	state     atomic.Pointer[manifest.State] // what the manifest file says; replaced under installMu
 	nextFile  atomic.Uint64
@@ -68,6 +70,12 @@ type DB struct {
 	tableSyncs   tableSyncs
 	orphans      []uint64 // files of a compaction that could not be installed; under compactMu
 	purging      purging  // under compactMu
+	damaged      damagedFiles
+	hotFiles     atomic.Int64    // compaction.HotFiles of the files
+	idleAt       atomic.Uint64   // generation of the manifest for which compaction has found nothing to do
+	flushRate    atomic.Uint64   // bytes of log records per second of recent flushes; 0: none yet
+	deletions    deletions       // under compactMu
+	spent        map[uint64]bool // sequences of tombstones that hide nothing; under installMu, replaced as a whole
 
 	stopping   chan struct{} // closed when background work should end
 	giveUp     chan struct{} // closed when a stalled commit should end
@@ -137,6 +145,7 @@ func (db *DB) start() {
 	v := db.acquire()
 	db.committer = &committer{db: db, v: v, mem: v.mem[0], hot: newHotKeys(share.hotKeys), nextSeq: db.visible.Load() + 1}
 	db.committer.enc.StartSegment()
+	db.hotFiles.Store(int64(compaction.HotFiles(v.files(), compaction.PickOptions{})))
 	db.checkDisk()
 	db.commitDone.Go(func() { db.commitLoop() })
 	switch db.options.Sync {

@@ -83,7 +83,7 @@ func (db *DB) flush(m *memory) error {
 	if err != nil {
 		return fmt.Errorf("write tables: %w", err)
 	}
-	tombs := m.Tombstones(m.frozenAt.Load())
+	tombs := db.worthKeeping(m)
 	err = db.installFlush(m, files, func(s *manifest.State) {
 		s.FlushedSeq = m.frozenAt.Load()
 		s.MinSegment = db.segmentAfter(m)
@@ -95,6 +95,7 @@ func (db *DB) flush(m *memory) error {
 	}
 	db.metrics.Flushes.Inc()
 	db.metrics.FlushSeconds.Observe(time.Since(start))
+	db.noteFlushRate(m, time.Since(start))
 	for _, f := range files {
 		db.metrics.FlushBytes.Add(uint64(f.Size))
 	}

@@ -55,6 +55,9 @@ func above(tombs []kv.Tombstone, seq uint64) []kv.Tombstone {
 // Next returns the next key, or false at the end. The key stays valid until the
 // following Next.
 func (k *KeyIterator) Next() (KeyInfo, bool, error) {
+	if err := k.w.stale(); err != nil {
+		return KeyInfo{}, false, err
+	}
 	for {
 		key, err := k.it.Next()
 		if err != nil {

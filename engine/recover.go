@@ -88,7 +88,10 @@ func (db *DB) loadManifest() error {
 	switch {
 	case err == nil:
 		db.state.Store(state)
-		return compaction.CheckOrder(state.Files)
+		if err := compaction.CheckOrder(state.Files); err != nil {
+			return errors.Join(disk.Corrupt(disk.ManifestName, disk.UnknownOffset, "the order of its files is not sound"), err)
+		}
+		return nil
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}

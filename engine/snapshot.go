@@ -16,7 +16,9 @@ type Record struct {
 
 // Snapshot is the state of the store at one sequence: later writes, flushes and
 // compactions do not change what it reads. It may be used by many goroutines and
-// must be released, because it keeps memtables and files alive.
+// must be released, because it keeps memtables and files alive. While old snapshots
+// keep too many memtables the oldest are revoked: their methods return
+// ErrSnapshotTooOld.
 type Snapshot struct {
 	view
 	released atomic.Bool
@@ -62,6 +64,9 @@ func (db *DB) Get(key []byte, at kv.ID, dst []byte) (Record, bool, error) {
 
 // Get is DB.Get at the snapshot.
 func (s *Snapshot) Get(key []byte, at kv.ID, dst []byte) (Record, bool, error) {
+	if err := s.stale(); err != nil {
+		return Record{}, false, err
+	}
 	return s.get(key, at, dst)
 }
 
@@ -117,6 +122,7 @@ type ScanOptions struct {
 // Scan walks the records of one key. It belongs to one goroutine and must be
 // closed before its snapshot is released.
 type Scan struct {
+	w       view
 	src     kv.Source
 	tags    kv.TagSet
 	offset  uint64
@@ -132,7 +138,7 @@ func (s *Snapshot) Scan(key []byte, o ScanOptions) (*Scan, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
-	sc := &Scan{tags: o.Tags, offset: o.Offset, limit: o.Limit, limited: o.Limit > 0}
+	sc := &Scan{w: s.view, tags: o.Tags, offset: o.Offset, limit: o.Limit, limited: o.Limit > 0}
 	if o.To.Less(o.From) {
 		sc.src = kv.Merge(nil, false)
 		return sc, nil
@@ -157,6 +163,9 @@ func (s *Snapshot) Scan(key []byte, o ScanOptions) (*Scan, error) {
 // Next returns the next batch of rows, or nil at the end. The batch stays valid
 // until the following Next or Close.
 func (sc *Scan) Next() (*kv.Rows, error) {
+	if err := sc.w.stale(); err != nil {
+		return nil, err
+	}
 	for !sc.limited || sc.limit > 0 {
 		rows, err := sc.src.Next()
 		if rows == nil || err != nil {

@@ -19,6 +19,8 @@ type Stats struct {
 	Files           int
 	FileBytes       int64
 	FileRows        uint64 // rows of data in files; replaced and deleted ones are included until a merge drops them
+	HotFiles        int    // most files in one window that are still to be merged
+	DamagedFiles    int    // of them compaction could not read and leaves alone
 	Tombstones      int
 	FirstSegment    uint64 // log segments first..last would be replayed
 	LastSegment     uint64
@@ -54,6 +56,7 @@ func (db *DB) Stats() Stats {
 	state := db.state.Load()
 	s.FlushedSeq, s.FirstSegment, s.Tombstones = state.FlushedSeq, state.MinSegment, len(state.Tombstones)
 	s.LastSegment = db.wal.Segment()
+	s.DamagedFiles, s.HotFiles = db.damaged.count(), int(db.hotFiles.Load())
 	return s
 }
 
@@ -62,6 +65,8 @@ func (db *DB) measure() {
 	s := db.Stats()
 	db.metrics.MemtableBytes.Set(s.MemtableBytes)
 	db.metrics.WarmBytes.Set(s.WarmBytes)
+	db.metrics.HotFiles.Set(int64(s.HotFiles))
+	db.metrics.Tombstones.Set(int64(s.Tombstones))
 	db.metrics.WALSegments.Set(int64(s.LastSegment - s.FirstSegment + 1))
 	cache := db.cache.Stats()
 	db.metrics.CacheHits.Add(cache.Hits - db.cacheSeen.Hits)

@@ -19,6 +19,7 @@ type undoMark struct {
 	seq     uint64
 	enc     kv.Mark
 	keys    int64
+	bytes   uint64
 	cleared bool
 	epoch   uint64
 	events  int
@@ -32,7 +33,7 @@ type touched struct {
 
 // update runs one Update function; if it fails, its effects are taken back.
 func (c *committer) update(g *group, op *Op) error {
-	mark := undoMark{seq: c.nextSeq, enc: c.enc.Mark(), keys: g.keys, cleared: g.cleared, epoch: c.hot.epoch, events: g.events.len()}
+	mark := undoMark{seq: c.nextSeq, enc: c.enc.Mark(), keys: g.keys, bytes: g.bytes, cleared: g.cleared, epoch: c.hot.epoch, events: g.events.len()}
 	err := op.Update(&Tx{c: c, g: g})
 	if err != nil && c.nextSeq != mark.seq {
 		c.rollBack(g, &mark)
@@ -54,7 +55,7 @@ func (c *committer) rollBack(g *group, mark *undoMark) {
 	c.mem.Abort(mark.seq, c.nextSeq-1)
 	c.enc.Rewind(mark.enc)
 	c.enc.Gap(uint32(c.nextSeq - mark.seq))
-	g.keys, g.cleared = mark.keys, mark.cleared
+	g.keys, g.bytes, g.cleared = mark.keys, mark.bytes, mark.cleared
 	g.events.cut(mark.events)
 	if c.hot.epoch != mark.epoch {
 		c.forget() // states were dropped and found again, as the Update left them

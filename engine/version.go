@@ -23,11 +23,13 @@ type memory struct {
 	// frozenAt is the last sequence of a memtable that takes no more writes, zero
 	// while it is the active one.
 	frozenAt atomic.Uint64
-	keys     uint64 // number of keys when it was frozen
+	keys     uint64       // number of keys when it was frozen
+	logged   atomic.Int64 // bytes of log records with its writes
 	// filledAt is when something was first seen in it, in nanoseconds since 1970;
 	// aged asks for the memtable to be frozen.
 	filledAt atomic.Int64
 	aged     atomic.Bool
+	revoked  atomic.Bool // who still reads it shall end
 	// files are those of its flush; set under db.versionMu before the version in
 	// which it is warm.
 	files []uint64
@@ -101,6 +103,25 @@ func (t *table) catalogRank() int {
 	return 0
 }
 
+// stored returns the files of data, newest first, those that readers leave to warm
+// memtables included.
+func (v *version) stored() []*table {
+	n := len(v.all)
+	for n > 0 && v.all[n-1].catalogRank() == 1 {
+		n--
+	}
+	return v.all[:n:n]
+}
+
+// files returns the descriptions of all tables.
+func (v *version) files() []manifest.File {
+	files := make([]manifest.File, 0, len(v.all))
+	for _, t := range v.all {
+		files = append(files, t.file)
+	}
+	return files
+}
+
 // release gives the reference back; the last one lets go of everything.
 func (v *version) release() {
 	if v.refs.Add(-1) != 0 {
@@ -135,6 +156,7 @@ func (db *DB) swap(next *version) {
 	if old != nil {
 		old.release()
 	}
+	db.retire(old, next)
 	db.metrics.FrozenMemtables.Set(int64(next.frozen))
 	tables := next.tables()
 	db.metrics.Files.Set(int64(len(tables)))

@@ -49,7 +49,10 @@ func (w view) changed(key []byte, since uint64) bool {
 		if t.file.MaxSeq <= since {
 			break // the rest is older
 		}
-		if w.mayHold(t, key, &hash) && t.holds(key) {
+		if !w.mayHold(t, key, &hash) {
+			continue
+		}
+		if _, there, err := t.SeriesStats(key); there || err != nil {
 			return true
 		}
 	}

@@ -103,8 +103,14 @@ func (c *Conn) holdOutput(n int64) error {
 	return nil
 }
 
-// progressChecks is how often within its timeout a write is looked at.
-const progressChecks = 8
+const (
+	// progressChecks is how often within its timeout a write is looked at.
+	progressChecks = 8
+	// writePatience is how many timeouts one write may take with progress: a client
+	// that takes MaxOutput in more than five minutes is as good as dead, but keeps
+	// a snapshot.
+	writePatience = 30
+)
 
 // writeWithProgress writes all of b and gives up when the peer has taken nothing
 // for timeout. Progress is what the peer has taken, not what the kernel has: its
@@ -113,6 +119,7 @@ const progressChecks = 8
 func writeWithProgress(nc net.Conn, b []byte, timeout time.Duration) (int, error) {
 	_, encrypted := nc.(*tls.Conn)
 	done, held, since := 0, unacknowledged(nc), time.Now()
+	end := since.Add(writePatience * timeout)
 	for done < len(b) {
 		part := b[done:]
 		if encrypted {
@@ -128,7 +135,7 @@ func writeWithProgress(nc net.Conn, b []byte, timeout time.Duration) (int, error
 			since = time.Now()
 		}
 		held = left
-		if err != nil && (!errors.Is(err, os.ErrDeadlineExceeded) || encrypted || time.Since(since) >= timeout) {
+		if err != nil && (!errors.Is(err, os.ErrDeadlineExceeded) || encrypted || time.Since(since) >= timeout || time.Now().After(end)) {
 			return done, err
 		}
 	}
