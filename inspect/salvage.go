@@ -228,5 +228,5 @@ func countKeys(fsys disk.FS, state *manifest.State) (n uint64, err error) {
 
 // tombstones returns those that still hide something.
 func liveTombstones(files []manifest.File, list []kv.Tombstone) []kv.Tombstone {
-	return compaction.LiveTombstones(files, list, nil)
+	return compaction.LiveTombstones(files, list)
 }
