@@ -28,13 +28,6 @@ func (c contents) clone() contents {
 	return out
 }
 
-func (c contents) rows() (n int) {
-	for _, rows := range c {
-		n += len(rows)
-	}
-	return n
-}
-
 // store is a store under construction, and what it should hold.
 type store struct {
 	t     *testing.T
