@@ -197,7 +197,7 @@ func TestArchiveBound(t *testing.T) {
 	for i, s := range list {
 		bytes += s.size
 		info, err := wal.ReadSegmentInfo(d, disk.ArchivedName(s.no))
-		if err != nil || info.Segment != s.no || info.DBID != db.state.Load().DBID || i > 0 && info.Prev != list[i-1].no {
+		if err != nil || info.Segment != s.no || info.DBID != db.state.Load().DBID || i > 0 && info.PrevSegment != list[i-1].no {
 			t.Errorf("segment %d: %+v %v", s.no, info, err)
 		}
 		if s.size > 8<<10 {

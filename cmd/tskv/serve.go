@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tskv/disk"
 	"tskv/engine"
 )
 
@@ -102,7 +104,7 @@ func serve(ctx context.Context, f *serveFlags, out, errOut io.Writer) error {
 		MinFreeBytes: f.minFree, NoMmap: f.noMmap, ArchiveBytes: f.archiveBytes, Logger: logger, Metrics: d.engine,
 	})
 	if err != nil {
-		return errors.Join(err, d.close())
+		return errors.Join(repairHint(f.dir, err), d.close())
 	}
 	d.db.Store(db)
 	printBanner(out, f, d)
@@ -115,6 +117,16 @@ func serve(ctx context.Context, f *serveFlags, out, errOut io.Writer) error {
 		logger.Warn("close connections", "error", cut)
 	}
 	return errors.Join(err, db.Close())
+}
+
+// repairHint says what to do about a store that cannot be opened.
+func repairHint(dir string, err error) error {
+	switch {
+	case errors.Is(err, disk.ErrCorrupt), errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w\nthe store is damaged and was not changed; keep a copy of it. What is damaged, and what can be saved:"+
+			"\n  tskv check %s\n  tskv check %s --salvage NEWDIR", err, dir, dir)
+	}
+	return err
 }
 
 func checkExposure(f *serveFlags) error {
