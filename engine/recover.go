@@ -53,6 +53,7 @@ func (db *DB) recover() error {
 	if err != nil {
 		return fmt.Errorf("replay log: %w", err)
 	}
+	r.last = max(r.last, sum.LastSeq) // what was undone at the end counts as flushed too
 	segment := max(sum.LastSegment, db.state.Load().MinSegment) + 1
 	if err := r.flush(segment); err != nil {
 		return fmt.Errorf("flush replayed log: %w", err)
