@@ -202,7 +202,7 @@ func (g *generator) put() putStep {
 	if g.one(4) {
 		p.cond, p.wrong = Condition(g.rng.IntN(4)), g.one(3)
 	}
-	if g.one(3) {
+	if g.one(2) {
 		p.tags = g.tags()
 	}
 	return p
@@ -249,8 +249,10 @@ func (g *generator) bulk() operation {
 	case g.one(3):
 		o.every = 1 + g.rng.Uint64N(2000)
 	case g.one(8):
-		o.n = 9000
-		o.wide = false
+		o.n = 9000 // more than a block
+		if o.wide {
+			o.n = 2500 // more blocks than a leaf of their list has
+		}
 	}
 	if o.from.nth < 0 {
 		o.from.id = g.id()
@@ -337,7 +339,7 @@ func (g *generator) ask() ask {
 	if g.one(3) {
 		o.Offset = g.rng.Uint64N(uint64(1) << g.rng.IntN(14))
 	}
-	if g.one(3) {
+	if g.one(2) {
 		o.Tags = g.tags()
 	}
 	if g.one(3) {
