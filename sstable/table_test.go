@@ -115,26 +115,6 @@ func TestManyTagSets(t *testing.T) {
 	checkIterators(t, r, model)
 }
 
-// TestTaggedSource leaves out only blocks without the tags.
-func TestTaggedSource(t *testing.T) {
-	one, _ := kv.MakeTagSet([][]byte{[]byte("error")})
-	s := series{key: []byte("k")}
-	for i := range 3 * maxBlockRows {
-		row := kv.Row{ID: kv.ID{Time: uint64(i)}, Num: 1}
-		if i == maxBlockRows+5 {
-			row.Tags = one
-		}
-		s.rows = append(s.rows, row)
-	}
-	d := newDisk()
-	p := build(t, d, WriterOptions{FileID: 1}, []series{s}, 999)
-	r := openTable(t, d, p, ReaderOptions{})
-	rows, err := collect(r.SourceTagged(s.key, kv.Everything, one))
-	if err != nil || len(rows) != maxBlockRows || !bytes.Equal(rows[5].Tags, one) {
-		t.Fatalf("%d rows, %v", len(rows), err)
-	}
-}
-
 func TestEmptyTable(t *testing.T) {
 	d := newDisk()
 	p := build(t, d, WriterOptions{FileID: 3}, nil, 1)
@@ -192,7 +172,7 @@ func checkCount(t *testing.T, r *Reader, s *series, rg kv.Range, want []kv.Row) 
 			deletes++
 		}
 	}
-	rows, del, err := r.Count(s.key, rg.From, rg.To)
+	rows, del, err := countByWalk(r, s.key, rg)
 	if err != nil || rows != uint64(len(want)) || del != uint64(deletes) {
 		t.Fatalf("%q, range %+v: count %d, %d, %v, want %d, %d", short(s.key), rg, rows, del, err, len(want), deletes)
 	}
