@@ -183,33 +183,71 @@ func BenchmarkGauges(b *testing.B) {
 
 // manyFiles is a database of years: windows of up to 4 files, and no work to do.
 func manyFiles(n int) []manifest.File {
-	var files []manifest.File
-	for i := range n {
+	return shaped(n, func(i int, f *manifest.File) {
 		window, tier := i/4, i%4
-		start := uint64(window) * 7 * dayMS
-		files = append(files, manifest.File{
-			ID: uint64(i + 1), Class: ClassData, Window: int64(start), Size: 512 << 20 >> (2 * tier),
-			MinSeq: uint64(window*1000 + tier*100), MaxSeq: uint64(window*1000 + tier*100 + 99),
-			MinKey: []byte("a"), MaxKey: []byte("z"), MinTime: start, MaxTime: start + 1, Rows: 1, Series: 1,
-		})
+		f.Window, f.Size = int64(window)*7*dayMS, 512<<20>>(2*tier)
+		f.MinSeq = uint64(window*1000 + tier*100)
+	})
+}
+
+// shaped returns n files of 100 sequences each, one after the other in window 0
+// unless shape says otherwise.
+func shaped(n int, shape func(i int, f *manifest.File)) []manifest.File {
+	files := make([]manifest.File, n)
+	for i := range files {
+		f := &files[i]
+		*f = manifest.File{
+			ID: uint64(i + 1), Class: ClassData, Size: 10 << 20, MinSeq: uint64(i * 100),
+			MinKey: []byte("a"), MaxKey: []byte("z"), Rows: 100, Series: 1,
+		}
+		shape(i, f)
+		f.MaxSeq = f.MinSeq + 99
+		f.MinTime, f.MaxTime = uint64(max(f.Window, 0)), uint64(max(f.Window, 0))+1
+		if f.Window == Mixed {
+			f.MaxTime = 100 * 7 * dayMS
+		}
 	}
 	return files
 }
 
+// BenchmarkPick is the cost of a decision, and of the check of the order at each
+// install, with 10,000 files of several shapes.
 func BenchmarkPick(b *testing.B) {
-	files := manyFiles(10_000)
-	b.Run("pick", func(b *testing.B) {
-		for b.Loop() {
-			if plan, ok := Pick(files, PickOptions{}); ok {
-				b.Fatal(plan)
+	const n = 10_000
+	var tombs []kv.Tombstone
+	for i := range 100_000 {
+		tombs = append(tombs, kv.Tombstone{Key: fmt.Appendf(nil, "key%07d", i), To: kv.MaxID, Seq: 1 << 40})
+	}
+	for _, c := range []struct {
+		name  string
+		files []manifest.File
+		opt   PickOptions
+	}{
+		{"years", manyFiles(n), PickOptions{Now: 1 << 60}},
+		{"tombstones", manyFiles(n), PickOptions{Tombstones: kv.NewTombstones(tombs), Hidden: func(uint64) uint64 { return 1 }}},
+		{"one window", shaped(n, func(int, *manifest.File) {}), PickOptions{}},
+		{"full", shaped(n, func(_ int, f *manifest.File) { f.Size = 1 << 30 }), PickOptions{Now: 1 << 60}},
+		{"siblings", shaped(n, func(i int, f *manifest.File) {
+			f.MinSeq, f.MinKey, f.MaxKey = 1, fmt.Appendf(nil, "%06d", i), fmt.Appendf(nil, "%06d", i)
+		}), PickOptions{Now: 1 << 60}},
+		{"mixed between", shaped(n, func(i int, f *manifest.File) {
+			if i%2 == 0 {
+				f.Window, f.Size = Mixed, 1
 			}
-		}
-	})
-	b.Run("check", func(b *testing.B) {
-		for b.Loop() {
-			if err := CheckOrder(files); err != nil {
-				b.Fatal(err)
+		}), PickOptions{SplitBytes: 1 << 40}},
+		{"deletes", shaped(n, func(_ int, f *manifest.File) { f.Size, f.Deletes = 1<<30, 90 }), PickOptions{}},
+	} {
+		b.Run("pick/"+c.name, func(b *testing.B) {
+			for b.Loop() {
+				Pick(c.files, c.opt)
 			}
-		}
-	})
+		})
+		b.Run("check/"+c.name, func(b *testing.B) {
+			for b.Loop() {
+				if err := CheckOrder(c.files); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

@@ -37,6 +37,10 @@ type Output struct {
 	Split  bool
 	Window int64
 	Tier   uint8
+	// Floor, if not nil, returns for a key the ID below which its rows are left
+	// out; of a key without other rows the last one stays. The rows must have
+	// replaced none in older files, or those would be seen again: see Oldest.
+	Floor func(key []byte) kv.ID
 	// Pace, if not nil, is called with the number of bytes written since the
 	// last call, after every MiB or so; it may wait. Its error ends the build.
 	Pace func(bytes int64) error
@@ -105,7 +109,7 @@ func (b *builder) build(it kv.SeriesIterator, class func(key []byte) uint8) erro
 }
 
 func (b *builder) addSeries(it kv.SeriesIterator, key []byte, class uint8) error {
-	src, err := it.Rows(kv.Everything)
+	src, err := b.keptRows(it, key)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,8 @@ type Input struct {
 // that a tombstone hides, no point deletes if the plan allows it. tombs must
 // hold all tombstones with a sequence up to that of the newest input; more do
 // no harm. Sequences, window and tier of out are set from the inputs. A plan
-// that is Covered makes no files, and needs no readers.
+// that is Covered makes no files, and needs no readers. What cannot be read is an
+// *InputError.
 func Merge(inputs []Input, tombs *kv.Tombstones, plan Plan, out Output) ([]manifest.File, error) {
 	if plan.Covered || len(inputs) == 0 {
 		return nil, nil
@@ -36,7 +37,7 @@ func Merge(inputs []Input, tombs *kv.Tombstones, plan Plan, out Output) ([]manif
 	for i, in := range inputs {
 		out.MinSeq, out.MaxSeq = min(out.MinSeq, in.File.MinSeq), max(out.MaxSeq, in.File.MaxSeq)
 		out.Tier = max(out.Tier, in.File.Tier)
-		iters[i] = in.Reader.StreamIterator()
+		iters[i] = &named{in.Reader.StreamIterator(), in.File.ID}
 		if tombs.Len() > 0 {
 			iters[i] = &hiding{SeriesIterator: iters[i], tombs: tombs, seq: in.File.MaxSeq}
 		}

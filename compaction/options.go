@@ -8,12 +8,15 @@ const (
 	maxInputs = 8
 	// settledFiles is how many files a closed window may keep.
 	settledFiles = 3
+	// crowdedFiles of a window that are not full are merged even at a low gain.
+	// Sizes that fall and rise again by half keep at most some ten.
+	crowdedFiles = 16
 	// maxMixed mixed files of a class are split even if they are small: they
 	// stand in the way of merges in the windows that they reach into.
 	maxMixed = 8
-	// rewriteFraction: a file is rewritten for its deletes, or for what a
-	// tombstone hides, when that is at least 1/rewriteFraction of it.
-	rewriteFraction = 4
+	// RewriteFraction: a file is rewritten for its deletes, or for what a
+	// tombstone hides, when that is at least 1/RewriteFraction of it.
+	RewriteFraction = 4
 	// fullSlack: a file that lacks 1/fullSlack of MaxFileBytes counts as full.
 	fullSlack = 8
 	// closedAfterMS after its end a window counts as closed.
@@ -42,6 +45,12 @@ type PickOptions struct {
 	// MaxInputBytes is the most that a merge may read, and so may need of free
 	// disk; 0 = no bound. Plans that only drop files are not bound.
 	MaxInputBytes int64
+	// Avoid says which files cannot be read, nil = none. They are never merged,
+	// and nothing is merged over them; a plan may drop them unread.
+	Avoid func(id uint64) bool
+	// Hidden says how many rows of a file tombstones hide for certain; nil: it is
+	// not known.
+	Hidden func(id uint64) uint64
 	// Tombstones are the range tombstones that hide rows of files.
 	Tombstones *kv.Tombstones
 }

@@ -1,7 +1,6 @@
 package compaction
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
 	"math"
@@ -22,14 +21,21 @@ var update = flag.Bool("update", false, "rewrite the expected drawings")
 // TestPickScripts runs testdata/pick/*.txt. A script is a list of cases:
 //
 //	== title
-//	options now=40d max=1G split=64M gain=2 idle=100 fit=50M
+//	options now=40d max=1G split=64M gain=2 idle=100 fit=50M avoid=3,7
 //	tombstone key=a* from=0 to=max seq=500
-//	file 1 w=0 seq=1-100 size=10M keys=a-z rows=100 del=10 class=11
+//	file 1 w=0 seq=1-100 size=10M keys=a-z rows=100 del=10 hidden=20 class=11
+//	key 1 2 deletes=2 hidden=1
 //	steps 3
 //	----
 //	the drawing
 //
-// w is the number of a window, or 0-3 for a mixed file that reaches over some.
+// w is the number of a window, or 0-3 for a mixed file that reaches over some. With
+// a line "key", files that hold the key are named, and PickKey is asked instead.
+//
+// The drawing shows each window as a line of files, in the order of sequences, before
+// and after each step: [ID sequences size], with keys unless they are a-z, point
+// deletes and hidden rows of all rows. Inputs of the plan stand between > and <, a
+// damaged file between x and x.
 func TestPickScripts(t *testing.T) {
 	scripts, err := filepath.Glob(filepath.Join("testdata", "pick", "*.txt"))
 	if err != nil || len(scripts) == 0 {
@@ -42,7 +48,7 @@ func TestPickScripts(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := runScript(t, string(text))
-			if *update {
+			if *update || os.Getenv("TSKV_UPDATE") == "1" {
 				if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
 				}
@@ -64,7 +70,7 @@ func runScript(t *testing.T, text string) string {
 		if !ok {
 			t.Fatalf("case without ----: %s", one)
 		}
-		s := &script{t: t, steps: 1, nextID: 100}
+		s := &script{t: t, steps: 1, nextID: 100, hidden: make(map[uint64]uint64), avoid: make(map[uint64]bool)}
 		for line := range strings.SplitSeq(input, "\n") {
 			s.line(line)
 		}
@@ -80,6 +86,9 @@ type script struct {
 	tombs  []kv.Tombstone
 	steps  int
 	nextID uint64
+	hidden map[uint64]uint64  // rows of a file
+	avoid  map[uint64]bool    // damaged files
+	key    map[uint64]KeyFile // files that hold the key of PickKey, nil without one
 }
 
 // line reads one input line; the title and comments say nothing to it.
@@ -100,6 +109,9 @@ func (s *script) line(line string) {
 			MaxFileBytes: int64(s.number(args["max"])), SplitBytes: int64(s.number(args["split"])),
 			MaxInputBytes: int64(s.number(args["fit"])),
 		}
+		for id := range strings.SplitSeq(args["avoid"], ",") {
+			s.avoid[s.number(id)] = true
+		}
 	case "tombstone":
 		key, prefix := strings.CutSuffix(args["key"], "*")
 		ts := kv.Tombstone{Key: []byte(key), Prefix: prefix, To: kv.MaxID, Seq: s.number(args["seq"])}
@@ -110,6 +122,17 @@ func (s *script) line(line string) {
 		s.tombs = append(s.tombs, ts)
 	case "file":
 		s.file(s.number(words[1]), args)
+	case "key":
+		s.key = make(map[uint64]KeyFile)
+		for _, w := range words[1:] {
+			if id, what, ok := strings.Cut(w, "="); !ok {
+				s.key[s.number(w)] = KeyFile{}
+			} else if n := s.number(what); id == "deletes" {
+				s.key[n] = KeyFile{Deletes: true, Hidden: s.key[n].Hidden}
+			} else {
+				s.key[n] = KeyFile{Deletes: s.key[n].Deletes, Hidden: true}
+			}
+		}
 	case "steps":
 		s.steps = int(s.number(words[1]))
 	}
@@ -135,6 +158,7 @@ func (s *script) file(id uint64, args map[string]string) {
 	f.Size = int64(s.number(args["size"]))
 	f.Rows = max(s.number(args["rows"]), 1)
 	f.Deletes = s.number(args["del"])
+	s.hidden[id] = s.number(args["hidden"])
 	s.files = append(s.files, f)
 }
 
@@ -158,50 +182,77 @@ func (s *script) number(text string) uint64 {
 func (s *script) run() string {
 	var b strings.Builder
 	s.opt.Tombstones = kv.NewTombstones(s.tombs)
+	s.opt.Hidden = func(id uint64) uint64 { return s.hidden[id] }
+	s.opt.Avoid = func(id uint64) bool { return s.avoid[id] }
 	for range s.steps {
 		if err := CheckOrder(s.files); err != nil {
 			fmt.Fprintln(&b, err)
 		}
-		plan, ok := Pick(s.files, s.opt)
-		draw(&b, s.files, plan)
+		plan, ok := s.pick()
+		s.draw(&b, plan)
 		if !ok {
 			fmt.Fprintln(&b, "nothing to do")
-			break
+			return b.String()
 		}
 		describe(&b, plan)
 		s.files = simulate(s.files, plan, s.opt, &s.nextID)
+		s.follow(plan)
 	}
+	s.draw(&b, Plan{})
 	return b.String()
 }
 
-// draw draws each window as lanes of files, sequences from left to right; the
-// plan's inputs are marked.
-func draw(b *strings.Builder, files []manifest.File, plan Plan) {
-	const columns = 40
-	low, high := uint64(math.MaxUint64), uint64(0)
-	for _, f := range files {
-		low, high = min(low, f.MinSeq), max(high, f.MaxSeq)
+func (s *script) pick() (Plan, bool) {
+	if s.key == nil {
+		return Pick(s.files, s.opt)
 	}
-	column := func(seq uint64) int { return int((seq - low) * columns / (high - low + 1)) }
-	for _, g := range groups(files) {
+	return PickKey(s.files, s.opt, func(id uint64) (KeyFile, bool) {
+		k, ok := s.key[id]
+		return k, ok
+	})
+}
+
+// follow gives the key to what has come of its files.
+func (s *script) follow(plan Plan) {
+	if s.key == nil {
+		return
+	}
+	var k KeyFile
+	for _, f := range plan.Inputs {
+		k.Deletes = k.Deletes || s.key[f.ID].Deletes && !plan.DropDeletes
+	}
+	s.key[s.nextID] = k
+}
+
+// draw draws each window as a line of files.
+func (s *script) draw(b *strings.Builder, plan Plan) {
+	for _, g := range groups(s.files) {
 		window := "mixed"
 		if g.window != Mixed {
 			window = fmt.Sprint("window ", uint64(g.window)/width(g.class))
 		}
-		fmt.Fprintf(b, "class %d %s\n", g.class, window)
+		fmt.Fprintf(b, "%3d %-10s", g.class, window)
 		for _, f := range g.files {
-			mark := " "
-			for _, in := range plan.Inputs {
-				if in.ID == f.ID {
-					mark = ">"
-				}
+			left, right := " ", " "
+			switch {
+			case slices.ContainsFunc(plan.Inputs, func(in manifest.File) bool { return in.ID == f.ID }):
+				left, right = ">", "<"
+			case s.avoid[f.ID]:
+				left, right = "x", "x"
 			}
-			bar := bytes.Repeat([]byte("."), columns)
-			for i := column(f.MinSeq); i <= column(f.MaxSeq); i++ {
-				bar[i] = '#'
+			fmt.Fprintf(b, "%s[%d %d-%d %s", left, f.ID, f.MinSeq, f.MaxSeq, bytesText(f.Size))
+			if string(f.MinKey) != "a" || string(f.MaxKey) != "z" {
+				fmt.Fprintf(b, " %s-%s", f.MinKey, f.MaxKey)
 			}
-			fmt.Fprintf(b, "%s%4d |%s| %s %s-%s\n", mark, f.ID, bar, bytesText(f.Size), f.MinKey, f.MaxKey)
+			if f.Deletes > 0 {
+				fmt.Fprintf(b, " del %d/%d", f.Deletes, f.Rows)
+			}
+			if n := s.hidden[f.ID]; n > 0 {
+				fmt.Fprintf(b, " hidden %d/%d", n, f.Rows)
+			}
+			fmt.Fprintf(b, "]%s", right)
 		}
+		b.WriteString("\n")
 	}
 }
 
@@ -216,7 +267,7 @@ func bytesText(n int64) string {
 }
 
 func describe(b *strings.Builder, plan Plan) {
-	fmt.Fprintf(b, "%s:", plan.Reason)
+	fmt.Fprintf(b, "-> %s:", plan.Reason)
 	var total, largest int64
 	for _, f := range plan.Inputs {
 		fmt.Fprintf(b, " %d", f.ID)
@@ -263,7 +314,7 @@ func simulate(files []manifest.File, plan Plan, opt PickOptions, nextID *uint64)
 			out.Deletes += f.Deletes
 		}
 	}
-	if plan.Reason == "tombstone" { // the scripts cut at the start
+	if plan.Reason == "tombstone" && opt.Tombstones.Len() > 0 { // the scripts cut at the start
 		out.MinTime = opt.Tombstones.List()[0].To.Time
 	}
 	if !plan.Split {

@@ -9,22 +9,18 @@ import (
 	"tskv/manifest"
 )
 
-// LiveTombstones returns the tombstones of the list that still hide something
-// in one of the files, in their order. A tombstone acts on files with
+// LiveTombstones returns the tombstones of the list that may still hide something
+// in one of the files, judged by their bounds, in their order. A tombstone acts on files with
 // MaxSeq < Seq only: a file that reaches to Seq or beyond was made by a flush or
 // a merge that has applied it. So one without such a file that its key and
 // times overlap may be forgotten, together with the install of files.
-//
-// mayContain asks the file's filter for the key of a tombstone that is no
-// prefix; false must be certain. nil stands for "maybe".
-func LiveTombstones(files []manifest.File, list []kv.Tombstone, mayContain func(file manifest.File, key []byte) bool) []kv.Tombstone {
+func LiveTombstones(files []manifest.File, list []kv.Tombstone) []kv.Tombstone {
 	var live []kv.Tombstone
 	for i := range list {
 		t := &list[i]
 		for j := range files {
 			f := &files[j]
-			if f.MaxSeq < t.Seq && overlaps(t, f) &&
-				(t.Prefix || mayContain == nil || mayContain(*f, t.Key)) {
+			if f.MaxSeq < t.Seq && overlaps(t, f) {
 				live = append(live, *t)
 				break
 			}
@@ -55,15 +51,22 @@ func (p *picker) allKeys(f *manifest.File, fn func(t *kv.Tombstone) bool) bool {
 	return false
 }
 
+func (p *picker) hidden(f *manifest.File) uint64 {
+	if p.opt.Hidden == nil {
+		return 0
+	}
+	return p.opt.Hidden(f.ID)
+}
+
 func (p *picker) covered() (Plan, bool) {
-	if p.opt.Tombstones.Len() == 0 {
+	if p.opt.Tombstones.Len() == 0 && p.opt.Hidden == nil {
 		return Plan{}, false
 	}
 	var inputs []*manifest.File
 	for i := range p.files {
 		f := &p.files[i]
 		first, last := kv.ID{Time: f.MinTime}, kv.ID{Time: f.MaxTime, Seq: math.MaxUint64}
-		if p.allKeys(f, func(t *kv.Tombstone) bool { return !first.Less(t.From) && !t.To.Less(last) }) {
+		if p.hidden(f) >= f.Rows || p.allKeys(f, func(t *kv.Tombstone) bool { return !first.Less(t.From) && !t.To.Less(last) }) {
 			inputs = append(inputs, f)
 		}
 	}
@@ -79,16 +82,20 @@ func (p *picker) covered() (Plan, bool) {
 }
 
 // rewrite finds a single file of which much would go. What it picks it cannot
-// pick again: the result has no deletes, or begins or ends beyond the tombstone.
+// pick again: the result has no deletes, nothing hidden, or begins or ends beyond
+// the tombstone.
 func (p *picker) rewrite() (Plan, bool) {
 	for i := range p.files {
 		f := &p.files[i]
-		if !p.fits(f.Size) {
+		if !p.fits(f.Size) || p.opt.avoid(f) {
 			continue
 		}
 		inputs := []*manifest.File{f}
-		if f.Deletes > 0 && f.Deletes >= f.Rows/rewriteFraction && p.oldest(inputs) {
+		if f.Deletes > 0 && f.Deletes >= f.Rows/RewriteFraction && p.oldest(inputs) {
 			return p.plan(inputs, "deletes"), true
+		}
+		if n := p.hidden(f); n > 0 && n >= f.Rows/RewriteFraction {
+			return p.plan(inputs, "tombstone"), true
 		}
 		if p.opt.Tombstones.Len() > 0 && p.allKeys(f, func(t *kv.Tombstone) bool { return cutsMuch(t, f) }) {
 			return p.plan(inputs, "tombstone"), true
@@ -101,7 +108,7 @@ func (p *picker) rewrite() (Plan, bool) {
 // f's time. Where it would leave the bounds as they are, the answer is no.
 func cutsMuch(t *kv.Tombstone, f *manifest.File) bool {
 	span := f.MaxTime - f.MinTime
-	cut := span / rewriteFraction
+	cut := span / RewriteFraction
 	if span == 0 {
 		return false
 	}

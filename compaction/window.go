@@ -8,6 +8,9 @@ import (
 const (
 	// ClassData is the class of data that is kept for ever.
 	ClassData uint8 = 11
+	// ClassExpiry is the class of the engine's index of expiries, whose times lie in
+	// the future.
+	ClassExpiry uint8 = 254
 	// ClassCatalog is the class of the catalog, which has a single window, 0.
 	ClassCatalog uint8 = 255
 	// Mixed is the window of a file that holds rows of many windows.

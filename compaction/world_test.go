@@ -172,7 +172,7 @@ func (w *world) install(inputs, outputs []manifest.File, tombs []kv.Tombstone) {
 		return slices.ContainsFunc(inputs, func(in manifest.File) bool { return in.ID == f.ID })
 	})
 	w.files = append(w.files, outputs...)
-	w.tombs = LiveTombstones(w.files, append(w.tombs, tombs...), nil)
+	w.tombs = LiveTombstones(w.files, append(w.tombs, tombs...))
 	if err := CheckOrder(w.files); err != nil {
 		w.t.Fatal(err)
 	}

@@ -233,7 +233,7 @@ func (o *osFS) Lock(name string) (io.Closer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := tryLock(f); err != nil {
+	if err := tryLock(f, unix.LOCK_EX); err != nil {
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			err = fmt.Errorf("lock %s: %w%s", path, ErrLocked, holder(f))
 		} else {
@@ -249,9 +249,9 @@ func (o *osFS) Lock(name string) (io.Closer, error) {
 	return f, nil
 }
 
-func tryLock(f *os.File) error {
+func tryLock(f *os.File, how int) error {
 	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
 		if !errors.Is(err, unix.EINTR) {
 			return err
 		}

@@ -48,15 +48,17 @@ const (
 // Op is one operation of a batch: a put, or an Update function. Byte slices are
 // only read, and only until Apply returns.
 type Op struct {
-	Key    []byte
-	Value  []byte
-	Tags   kv.TagSet
-	ID     kv.ID // asked for; after Apply the ID that was written
-	Mode   IDMode
-	Cond   Condition
-	After  kv.ID
-	Update func(*Tx) error // if set, everything above is unused
-	Keys   [][]byte        // the keys that Update reads or writes
+	Key   []byte
+	Value []byte
+	Tags  kv.TagSet
+	ID    kv.ID // asked for; after Apply the ID that was written
+	Mode  IDMode
+	Cond  Condition
+	After kv.ID
+	// Persist: if the record is written, the key loses its expiry.
+	Persist bool
+	Update  func(*Tx) error // if set, everything above is unused
+	Keys    [][]byte        // the keys that Update reads or writes
 	// Frees marks an Update that only deletes: a batch of nothing else is accepted
 	// while the disk is nearly full, because it is the way to make room.
 	Frees bool
@@ -74,6 +76,9 @@ type Op struct {
 // Reset.
 type Batch struct {
 	Ops []Op
+	// Guard, if not nil, runs on the commit goroutine before the operations and
+	// only reads. Its error is the result of Apply, and nothing is written.
+	Guard func(*Tx) error
 
 	bytes   int64
 	updates bool
@@ -88,7 +93,7 @@ type Batch struct {
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
 	clear(b.Ops)
-	b.Ops = b.Ops[:0]
+	b.Ops, b.Guard = b.Ops[:0], nil
 }
 
 // Add appends an empty operation and returns it; the pointer is good until the

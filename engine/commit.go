@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 
+	"tskv/compaction"
 	"tskv/kv"
 	"tskv/wal"
 )
@@ -14,9 +15,33 @@ type group struct {
 	firstSeq uint64
 	lastSeq  uint64 // firstSeq-1 while it is empty
 	keys     int64  // change of the number of keys
-	cleared  bool   // the number of keys starts from zero in this group
+	expires  int64  // change of the number of keys with an expiry
+	cleared  bool   // both numbers start from zero in this group
+	expired  uint64 // keys that it deletes because they have expired
+	bytes    uint64 // of keys, values, tags and times that it puts
 	err      error
 	undone   bool // the log refused it: its sequences hold nothing
+	before   *ruleTable
+	rules    *ruleTable // what it leaves, if ruled
+	ruled    bool       // it changes the retention rules
+	events   *events
+}
+
+// labelOf is the label of a memtable's series of a class; 0 stands for the class
+// of most.
+func labelOf(class uint8) uint8 { return compaction.ClassData - class }
+
+// birthClass returns the retention class of a new key. A key that has rows in the
+// memtable keeps their class: they may be of an earlier life of the key that an
+// Update has ended, which may still be undone.
+func (c *committer) birthClass(st *keyState) uint8 {
+	if s := c.mem.Find(st.data); s != nil {
+		return compaction.ClassData - s.Label()
+	}
+	if r := c.rules.find(st.data[1:]); r != nil {
+		return compaction.ClassOf(r.AgeMS)
+	}
+	return compaction.ClassData
 }
 
 // committer is the state of the commit goroutine; nothing else touches it.
@@ -40,7 +65,8 @@ type committer struct {
 	enc     kv.Encoder
 	payload []byte
 	nextSeq uint64
-	now     uint64 // milliseconds, once per group
+	now     uint64     // milliseconds, once per group
+	rules   *ruleTable // the unpublished included
 	keyBuf  []byte
 	row     kv.Row  // scratch, so that rows do not escape one by one
 	start   kv.Mark // the encoder at the start of the group
@@ -48,6 +74,12 @@ type committer struct {
 	rest    []*Batch  // of waiting: for the next group
 	size    int64     // of the present batch, what its Updates wrote included
 	touched []touched // by the present Update
+	// admitted is how writes were admitted last; while slow, throttle spreads
+	// groups of up to groupLimit bytes over time.
+	admitted   writeState
+	throttle   throttle
+	groupLimit int
+	logged     uint64 // bytes in the log that metrics know of
 	// freezeNow are callers of Flush who wait for the memtable to be frozen.
 	freezeNow []chan error
 }
@@ -58,7 +90,7 @@ func (db *DB) commitLoop() {
 	defer func() {
 		answer(c.takeAll(), ErrClosed)
 	}()
-	for c.makeRoom() {
+	for c.makeRoom() && c.slowDown() {
 		if len(c.rest) == 0 {
 			ready, open := db.queue.wait()
 			if !open {
@@ -83,7 +115,7 @@ func (db *DB) commitLoop() {
 		}
 		g := db.syncer.group()
 		c.begin(g)
-		for len(c.rest) > 0 && len(c.enc.Bytes()) < groupBytes {
+		for len(c.rest) > 0 && len(c.enc.Bytes()) < c.groupLimit {
 			c.batch(g, c.rest[0])
 			c.rest = c.rest[1:]
 		}
@@ -105,7 +137,8 @@ func (c *committer) takeAll() []*Batch {
 
 func (c *committer) begin(g *group) {
 	c.now = max(uint64(max(c.db.options.Now().UnixMilli(), 0)), c.now)
-	g.firstSeq, g.lastSeq = c.nextSeq, c.nextSeq-1
+	g.firstSeq, g.lastSeq, g.before = c.nextSeq, c.nextSeq-1, c.rules
+	g.events = c.db.recent.record(g.firstSeq)
 	c.enc.Begin(c.payload[:0])
 	c.start = c.enc.Mark()
 }
@@ -113,7 +146,11 @@ func (c *committer) begin(g *group) {
 // batch decides all operations of b, or sends b back to its caller if one of
 // them needs a disk read first.
 func (c *committer) batch(g *group, b *Batch) {
-	if err := c.resolve(b); err != nil {
+	err := c.resolve(b)
+	if err == nil && b.Guard != nil {
+		err = b.Guard(&Tx{c: c, g: g})
+	}
+	if err != nil {
 		b.cold = errors.Is(err, errCold)
 		b.err = nil
 		if !b.cold {
@@ -180,6 +217,9 @@ func (c *committer) put(g *group, op *Op) error {
 			return err
 		}
 	}
+	if err := c.dropExpired(g, st); err != nil {
+		return err
+	}
 	if st.exists && st.entry.kind != KindSeries {
 		return ErrWrongType
 	}
@@ -210,14 +250,24 @@ func (c *committer) put(g *group, op *Op) error {
 	c.row = kv.Row{ID: id, Tags: op.Tags}
 	c.row.SetValue(op.Value)
 	c.writeRow(g, st)
+	if g.events != nil {
+		c.recordPut(g, st, op.Mode)
+	}
+	g.bytes += uint64(len(op.Key) + len(op.Value) + len(op.Tags) + timeBytes)
 	if op.Mode == IDAuto && !st.lastKnown {
 		// chooseID has found nothing of the key at now or later.
 		st.last, st.filled, st.lastKnown = id, true, true
 	}
 	st.observe(id)
+	if op.Persist {
+		c.setExpiry(g, st, 0)
+	}
 	op.ID, op.Written = id, true
 	return nil
 }
+
+// timeBytes is what the time of a record counts for in the metric of user bytes.
+const timeBytes = 8
 
 // chooseID gives the record its ID.
 func (c *committer) chooseID(st *keyState, op *Op) (kv.ID, error) {
@@ -264,8 +314,9 @@ func (c *committer) freshID(st *keyState) (kv.ID, error) {
 // create writes the catalog row of a new key.
 func (c *committer) create(g *group, st *keyState) {
 	st.exists, st.lastKnown = true, true
-	st.entry = catalogEntry{kind: KindSeries, created: c.now}
-	c.row = birthRow(KindSeries, c.now)
+	st.entry = catalogEntry{kind: KindSeries, class: c.birthClass(st), created: c.now}
+	st.ref = kv.KeyRef{} // the log's key depends on the class
+	c.row = birthRow(KindSeries, c.now, st.entry.class)
 	c.writeCatalog(g, st)
 	g.keys++
 }
@@ -273,7 +324,8 @@ func (c *committer) create(g *group, st *keyState) {
 func (c *committer) writeCatalog(g *group, st *keyState) {
 	c.keyBuf = st.catalogKey(c.keyBuf[:0])
 	c.enc.Put(nil, c.keyBuf, &c.row)
-	c.mem.Add(c.mem.Series(c.keyBuf), c.take(g), &c.row)
+	st.changed = c.take(g)
+	c.mem.Add(c.mem.Series(c.keyBuf), st.changed, &c.row)
 }
 
 // writeRow writes c.row into the group and the memtable.
@@ -285,14 +337,22 @@ func (c *committer) writeRow(g *group, st *keyState) {
 		series = c.mem.Series(st.data)
 		st.memory, st.series = c.mem.number, series.Number()
 	}
-	c.enc.Put(&st.ref, st.data, &c.row)
-	c.mem.Add(series, c.take(g), &c.row)
+	series.SetLabel(labelOf(st.entry.class))
+	key := st.data
+	if st.entry.class != compaction.ClassData {
+		c.keyBuf = internalKey(c.keyBuf[:0], spaceClass+st.entry.class, st.data[1:])
+		key = c.keyBuf
+	}
+	c.enc.Put(&st.ref, key, &c.row)
+	st.changed = c.take(g)
+	c.mem.Add(series, st.changed, &c.row)
 }
 
-func (c *committer) writeTombstone(g *group, t kv.Tombstone) {
+func (c *committer) writeTombstone(g *group, t kv.Tombstone) uint64 {
 	t.Seq = c.take(g)
 	c.enc.DeleteRange(&t)
 	c.mem.AddTombstone(t)
+	return t.Seq
 }
 
 func (c *committer) take(g *group) uint64 {
@@ -313,7 +373,7 @@ func (c *committer) write(g *group) {
 		} else {
 			c.db.countKeys(g)
 			c.db.metrics.WALAppends.Inc()
-			c.db.metrics.WALBytes.Add(uint64(len(c.payload)))
+			c.account(g)
 			c.db.metrics.GroupOps.ObserveValue(uint64(ops))
 			c.db.metrics.GroupBatches.ObserveValue(uint64(len(g.batches)))
 			c.syncEarly()
@@ -322,6 +382,18 @@ func (c *committer) write(g *group) {
 	if cap(c.payload) > 4<<20 {
 		c.payload = nil
 	}
+}
+
+// account counts a written group.
+func (c *committer) account(g *group) {
+	c.throttle.admit(len(c.payload))
+	c.mem.logged.Add(int64(len(c.payload)))
+	m := c.db.metrics
+	m.WALBytes.Add(uint64(len(c.payload)))
+	m.UserBytes.Add(g.bytes)
+	stored := c.db.wal.Stats().Bytes
+	m.WALStored.Add(stored - c.logged)
+	c.logged = stored
 }
 
 // syncEarly starts a sync when a segment is nearly full, because its rotation
@@ -339,6 +411,7 @@ func (c *committer) syncEarly() {
 func (c *committer) undo(g *group) {
 	c.mem.Abort(g.firstSeq, g.lastSeq)
 	c.forget()
+	c.rules, g.ruled = g.before, false
 	c.enc.Rewind(c.start)
 	if errors.Is(g.err, wal.ErrSegmentEnded) && c.rotateErr != nil {
 		g.err = c.rotateErr // says why there is no other segment

@@ -36,17 +36,29 @@ func (db *DB) compactLoop() {
 	}
 }
 
-// Compact flushes, and merges files until there is nothing to gain.
+// Compact flushes, and merges files until there is nothing to gain. Files that
+// cannot be read are left as they are; if there are any, the error, after all the
+// others were merged, names one.
 func (db *DB) Compact() error {
 	if err := db.Flush(); err != nil {
 		return err
 	}
-	return db.compactAll()
+	if err := db.compactAll(); err != nil {
+		return err
+	}
+	return db.damaged.err()
 }
 
-func (db *DB) compactAll() error {
+func (db *DB) compactAll() error { return db.compactBy(db.choose) }
+
+// chooser returns what to do next about the files of a version, which are those of a
+// generation of the manifest; false if that is nothing. db.compactMu is held.
+type chooser func(v *version, generation uint64) (compaction.Plan, bool)
+
+// compactBy compacts until there is nothing left to choose.
+func (db *DB) compactBy(choose chooser) error {
 	for {
-		done, err := db.compactOnce()
+		done, err := db.compactOnce(choose)
 		if err != nil || done {
 			return err
 		}
@@ -54,7 +66,7 @@ func (db *DB) compactAll() error {
 }
 
 // compactOnce does the next compaction; true if there is none to do.
-func (db *DB) compactOnce() (bool, error) {
+func (db *DB) compactOnce(choose chooser) (bool, error) {
 	db.compactMu.Lock()
 	defer db.compactMu.Unlock()
 	if db.isStopping() {
@@ -63,50 +75,104 @@ func (db *DB) compactOnce() (bool, error) {
 	if err := db.removeOrphans(); err != nil {
 		return false, err
 	}
-	start := time.Now()
-	v := db.acquire()
+	db.installMu.Lock() // so that both are of one moment
+	v, generation := db.acquire(), db.state.Load().Generation
+	db.installMu.Unlock()
 	if v == nil {
 		return false, ErrClosed
 	}
 	defer v.release()
-	files := make([]manifest.File, 0, len(v.data)+len(v.catalog))
+	plan, ok := choose(v, generation)
+	if !ok {
+		swept, err := db.sweep()
+		return !swept, err
+	}
+	err := db.carryOut(v, plan)
+	if err != nil && db.setAside(err) {
+		return false, nil // the next plan does without that file
+	}
+	return false, err
+}
+
+// choose is the chooser of everything that pays.
+func (db *DB) choose(v *version, generation uint64) (compaction.Plan, bool) {
+	db.examine(v)
 	byID := make(map[uint64]*table)
-	for _, t := range v.tables() {
-		files = append(files, t.file)
+	for _, t := range v.stored() {
 		byID[t.file.ID] = t
 	}
-	plan, ok := compaction.Pick(files, compaction.PickOptions{
+	opt := db.pickOptions(v)
+	opt.Hidden = func(id uint64) uint64 {
+		t := byID[id]
+		if t == nil {
+			return 0 // of the catalog, where keys are deleted row by row
+		}
+		return db.deletions.hiddenOf(t, v.tombs, max(t.file.Rows/compaction.RewriteFraction, 1))
+	}
+	if plan, ok := compaction.Pick(v.files(), opt); ok {
+		return plan, true
+	}
+	plan, ok := db.purge(v)
+	if !ok {
+		plan, ok = db.reclaim(v)
+	}
+	if !ok {
+		db.idleAt.Store(generation)
+	}
+	return plan, ok
+}
+
+func (db *DB) pickOptions(v *version) compaction.PickOptions {
+	return compaction.PickOptions{
 		Now:           uint64(max(db.options.Now().UnixMilli(), 0)),
 		Tombstones:    v.tombs,
 		MaxInputBytes: db.compactionRoom(),
-	})
-	if !ok {
-		if plan, ok = db.purge(v); !ok {
-			return true, nil
-		}
+		Avoid:         db.damaged.avoid,
+	}
+}
+
+// carryOut merges what a plan says and installs the result.
+func (db *DB) carryOut(v *version, plan compaction.Plan) error {
+	start := time.Now()
+	byID := make(map[uint64]*table)
+	for _, t := range v.tables() {
+		byID[t.file.ID] = t
 	}
 	inputs := make([]compaction.Input, len(plan.Inputs))
 	removed := make([]uint64, len(plan.Inputs))
 	for i, f := range plan.Inputs {
 		inputs[i] = compaction.Input{Reader: byID[f.ID].Reader, File: f}
 		removed[i] = f.ID
-		db.metrics.CompactionBytesIn.Add(uint64(f.Size))
 	}
-	outputs, err := db.merge(inputs, v.tombs, plan)
+	outputs, err := db.merge(inputs, v, plan)
 	if err != nil {
-		return false, fmt.Errorf("merge %d files (%s): %w", len(inputs), plan.Reason, err)
+		return fmt.Errorf("merge %d files (%s): %w", len(inputs), plan.Reason, err)
 	}
 	if err := db.installMerge(outputs, removed); err != nil {
-		return false, fmt.Errorf("install merged files: %w", err)
+		return fmt.Errorf("install merged files: %w", err)
 	}
+	db.forgetDamage(removed)
 	db.metrics.Compactions.Inc()
 	db.metrics.CompactionSeconds.Observe(time.Since(start))
+	if plan.Covered {
+		db.metrics.FilesDropped.Add(uint64(len(removed)))
+	}
 	db.log.Info("compacted", "reason", plan.Reason, "inputs", len(inputs), "outputs", len(outputs), "seconds", time.Since(start).Seconds())
-	return false, nil
+	return nil
 }
 
-func (db *DB) merge(inputs []compaction.Input, tombs *kv.Tombstones, plan compaction.Plan) ([]manifest.File, error) {
-	outputs, err := compaction.Merge(inputs, tombs, plan, compaction.Output{
+func (db *DB) merge(inputs []compaction.Input, v *version, plan compaction.Plan) ([]manifest.File, error) {
+	if !plan.Covered {
+		for _, in := range inputs {
+			db.metrics.CompactionBytesIn.Add(uint64(in.File.Size))
+		}
+	}
+	var floor func(key []byte) kv.ID
+	if plan.DropDeletes && plan.Class <= compaction.ClassData {
+		floor = db.viewOf(v).floors()
+	}
+	outputs, err := compaction.Merge(inputs, v.tombs, plan, compaction.Output{
+		Floor:  floor,
 		FS:     db.tableFS(),
 		NextID: db.nextFileID,
 		Codec:  sstable.CodecZstd,

@@ -17,6 +17,16 @@ import (
 type history struct {
 	seed uint64
 	ops  int
+	// deletes makes it a history of deletes and compactions; see deleteOp.
+	deletes bool
+}
+
+func (h history) options(fs *disktest.Disk) Options {
+	opt := testOptions(fs)
+	if h.deletes {
+		opt.purgeAfter = 12
+	}
+	return opt
 }
 
 // states returns the model after 0..ops operations.
@@ -34,6 +44,9 @@ func (h history) states() []*model {
 
 // op makes operation i: its batch, and what it does to the model.
 func (h history) op(i int) (*Batch, func(m *model)) {
+	if h.deletes {
+		return h.deleteOp(i)
+	}
 	rng := rand.New(rand.NewPCG(h.seed, uint64(i)))
 	b := &Batch{}
 	id := kv.ID{Time: uint64(i)}
@@ -63,8 +76,10 @@ func (h history) op(i int) (*Batch, func(m *model)) {
 }
 
 // run applies operations until one fails and returns how many were acknowledged.
-func (h history) run(db *DB, from int) int {
-	for i := from; i < h.ops; i++ {
+func (h history) run(db *DB, from int) int { return h.runTo(db, from, h.ops) }
+
+func (h history) runTo(db *DB, from, end int) int {
+	for i := from; i < end; i++ {
 		b, _ := h.op(i)
 		err := db.Apply(b)
 		for j := range b.Ops {
@@ -75,18 +90,18 @@ func (h history) run(db *DB, from int) int {
 		if err != nil {
 			return i
 		}
-		if i%40 == 39 && db.Flush() != nil {
+		if i%40 == 39 && db.Flush() != nil || h.deletes && h.maintain(db, i) != nil {
 			return i + 1
 		}
 	}
-	return h.ops
+	return end
 }
 
 // prefix opens a disk after a crash, and checks that it holds exactly a prefix of
 // the history of at least acked operations. It returns the store and the length.
 func (h history) prefix(t *testing.T, fs *disktest.Disk, states []*model, acked int) (*DB, int) {
 	t.Helper()
-	db, err := Open("crashed", testOptions(fs))
+	db, err := Open("crashed", h.options(fs))
 	if err != nil {
 		t.Fatalf("open after %d acknowledged operations: %v", acked, err)
 	}
@@ -113,16 +128,16 @@ func (h history) prefix(t *testing.T, fs *disktest.Disk, states []*model, acked 
 // of what was not synced nothing, a tenth, a half or all survives. What is
 // recovered is a prefix that holds everything acknowledged, and the store goes
 // on from there.
-func TestCrashStates(t *testing.T) {
-	h := history{seed: 11, ops: 150}
+func TestCrashStates(t *testing.T) { testCrashStates(t, history{seed: 11, ops: 150}, 3) }
+
+func testCrashStates(t *testing.T, h history, step int) {
 	states := h.states()
 	count := disktest.New()
-	db := open(t, testOptions(count))
+	db := open(t, h.options(count))
 	h.run(db, 0)
 	db.stop(0)
-	step := 3
 	if testing.Short() {
-		step = 40
+		step *= 13
 	}
 	tried := 0
 	for stop := 1; stop < count.Ops(); stop += step {
@@ -139,7 +154,7 @@ func crashAt(t *testing.T, h history, states []*model, stop int) int {
 	fs := disktest.New()
 	fs.StopAfter(stop)
 	acked := 0
-	db, err := Open("test", testOptions(fs))
+	db, err := Open("test", h.options(fs))
 	if err == nil {
 		acked = h.run(db, 0)
 		db.stop(0)

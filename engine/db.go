@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tskv/compaction"
 	"tskv/disk"
 	"tskv/manifest"
 	"tskv/memtable"
@@ -33,20 +34,27 @@ type DB struct {
 	syncer    *syncer
 	wal       *wal.Log
 	pool      *memtable.Pool
+	recent    *recent
 	cache     *sstable.Cache
 	maps      *sstable.MapBudget
 	cacheSeen sstable.CacheStats // what measure has counted
 
 	current   atomic.Pointer[version]
 	versionMu sync.Mutex
+	retired   []*memory // left the current version, oldest first; under versionMu
 	installMu sync.Mutex
 	state     atomic.Pointer[manifest.State] // what the manifest file says; replaced under installMu
 	nextFile  atomic.Uint64
 
 	nextMemory atomic.Uint64
 
-	visible   atomic.Uint64 // sequence of the last visible write
-	keys      atomic.Uint64 // number of keys, the last group included
+	visible atomic.Uint64             // sequence of the last visible write
+	keys    atomic.Uint64             // number of keys, the last group included
+	rules   atomic.Pointer[ruleTable] // the visible ones
+	expires atomic.Uint64             // number of keys with an expiry, the last group included
+	// expiring is set for good before the first key with an expiry is visible:
+	// from then on every read looks keys up in the catalog.
+	expiring  atomic.Bool
 	failed    atomic.Pointer[error]
 	diskFull  atomic.Bool
 	diskBlind atomic.Bool // free space could not be read
@@ -67,6 +75,13 @@ type DB struct {
 	tableSyncs   tableSyncs
 	orphans      []uint64 // files of a compaction that could not be installed; under compactMu
 	purging      purging  // under compactMu
+	damaged      damagedFiles
+	hotFiles     atomic.Int64    // compaction.HotFiles of the files
+	idleAt       atomic.Uint64   // generation of the manifest for which compaction has found nothing to do
+	flushRate    atomic.Uint64   // bytes of log records per second of recent flushes; 0: none yet
+	deletions    deletions       // under compactMu
+	spent        map[uint64]bool // sequences of tombstones that hide nothing; under installMu, replaced as a whole
+	reclaiming   reclaiming
 
 	stopping   chan struct{} // closed when background work should end
 	giveUp     chan struct{} // closed when a stalled commit should end
@@ -95,6 +110,7 @@ func Open(dir string, opt Options) (*DB, error) {
 	db := &DB{
 		options: opt, fs: opt.FS, log: opt.Logger, metrics: opt.Metrics,
 		pool:         memtable.NewPool(opt.MemtableBytes),
+		recent:       newRecent(),
 		cache:        sstable.NewCache(split(opt.Memory).cache),
 		maps:         sstable.NewMapBudget(split(opt.Memory).maps),
 		flushDone:    make(chan struct{}),
@@ -133,8 +149,9 @@ func (db *DB) start() {
 	db.queue = newQueue(share.queue, db.metrics)
 	db.syncer = newSyncer(db)
 	v := db.acquire()
-	db.committer = &committer{db: db, v: v, mem: v.mem[0], hot: newHotKeys(share.hotKeys), nextSeq: db.visible.Load() + 1}
+	db.committer = &committer{db: db, v: v, mem: v.mem[0], hot: newHotKeys(share.hotKeys), nextSeq: db.visible.Load() + 1, rules: db.rules.Load()}
 	db.committer.enc.StartSegment()
+	db.hotFiles.Store(int64(compaction.HotFiles(v.files(), compaction.PickOptions{})))
 	db.checkDisk()
 	db.commitDone.Go(func() { db.commitLoop() })
 	switch db.options.Sync {
@@ -147,6 +164,8 @@ func (db *DB) start() {
 	db.workDone.Go(db.compactLoop)
 	db.workDone.Go(db.spareLoop)
 	db.workDone.Go(db.watch)
+	db.workDone.Go(db.expireLoop)
+	db.workDone.Go(db.trimLoop)
 }
 
 // Close ends all work: what is in the queue is still committed and answered,
@@ -204,9 +223,12 @@ func (db *DB) nudge(ch chan struct{}) {
 func (db *DB) countKeys(g *group) {
 	if g.cleared {
 		db.keys.Store(uint64(g.keys))
+		db.expires.Store(uint64(g.expires))
 	} else {
 		db.keys.Add(uint64(g.keys))
+		db.expires.Add(uint64(g.expires))
 	}
+	db.metrics.ExpiredKeys.Add(g.expired)
 	db.metrics.Keys.Set(int64(db.keys.Load()))
 }
 
@@ -263,6 +285,7 @@ func (db *DB) watch() {
 	defer forget.Stop()
 	for {
 		db.checkDisk()
+		db.checkAge()
 		db.measure()
 		select {
 		case <-tick.C:

@@ -27,6 +27,9 @@ var (
 	ErrIDExhausted = errors.New("no ID is left after the key's last ID")
 	// ErrIDTooSmall is returned for "time-*" when the key already has a later ID.
 	ErrIDTooSmall = errors.New("the ID is not after the key's last ID")
+	// ErrSnapshotTooOld is returned by a snapshot, and by its scans, that had to give
+	// up memory.
+	ErrSnapshotTooOld = errors.New("the snapshot keeps too much memory: read faster, or again")
 	// ErrConflict is matched by every *ConflictError.
 	ErrConflict = errors.New("conflict")
 )

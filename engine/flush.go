@@ -14,12 +14,15 @@ import (
 // descriptors) before it tries again.
 const retryPause = time.Second
 
-// classOf is the retention class of an internal key.
-func classOf(key []byte) uint8 {
-	if key[0] == spaceCatalog {
+// classOf is the retention class of the series with an internal key and a label.
+func classOf(key []byte, label uint8) uint8 {
+	switch key[0] {
+	case spaceCatalog:
 		return compaction.ClassCatalog
+	case spaceExpiry:
+		return compaction.ClassExpiry
 	}
-	return compaction.ClassData
+	return compaction.ClassData - label
 }
 
 // flushLoop writes frozen memtables to tables, oldest first.
@@ -72,22 +75,28 @@ func (db *DB) settled(m *memory) bool {
 // warm one.
 func (db *DB) flush(m *memory) error {
 	start := time.Now()
-	files, err := compaction.Build(m.Iterator(nil, m.frozenAt.Load()), classOf, compaction.Output{
+	it := m.Iterator(nil, m.frozenAt.Load())
+	floor, done := db.flushFloors(m)
+	defer done()
+	class := func(key []byte) uint8 { return classOf(key, it.Label()) }
+	files, err := compaction.Build(it, class, compaction.Output{
 		FS:     db.tableFS(),
 		NextID: db.nextFileID,
 		MinSeq: m.FirstSeq(),
 		MaxSeq: m.frozenAt.Load(),
 		Codec:  sstable.CodecS2,
 		Split:  true,
+		Floor:  floor,
 	})
 	if err != nil {
 		return fmt.Errorf("write tables: %w", err)
 	}
-	tombs := m.Tombstones(m.frozenAt.Load())
+	tombs := db.worthKeeping(m)
 	err = db.installFlush(m, files, func(s *manifest.State) {
 		s.FlushedSeq = m.frozenAt.Load()
 		s.MinSegment = db.segmentAfter(m)
-		s.Keys = m.keys
+		s.Keys, s.Expires = m.keys, m.expires
+		s.Retention = m.rules.list()
 		s.Tombstones = append(s.Tombstones, tombs...)
 	})
 	if err != nil {
@@ -95,6 +104,7 @@ func (db *DB) flush(m *memory) error {
 	}
 	db.metrics.Flushes.Inc()
 	db.metrics.FlushSeconds.Observe(time.Since(start))
+	db.noteFlushRate(m, time.Since(start))
 	for _, f := range files {
 		db.metrics.FlushBytes.Add(uint64(f.Size))
 	}

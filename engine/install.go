@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"tskv/compaction"
@@ -90,12 +91,15 @@ func (db *DB) replaceManifest(opened []*table, added []manifest.File, removed []
 	db.installMu.Lock()
 	defer db.installMu.Unlock()
 	next := nextState(db.state.Load(), added, removed, edit)
-	db.prune(next, opened)
+	if err := compaction.CheckOrder(next.Files); err != nil {
+		panic("BUG: engine: " + err.Error())
+	}
+	db.prune(next, edit != nil)
 	if err := manifest.Store(db.fs, next); err != nil {
 		return err
 	}
 	db.state.Store(next)
-	db.swapTables(opened, removed, next, flushed)
+	db.swapTables(opened, removed, next, edit != nil, flushed)
 	return nil
 }
 
@@ -130,32 +134,11 @@ func nextState(state *manifest.State, added []manifest.File, removed []uint64, e
 	for _, f := range added {
 		next.NextFile = max(next.NextFile, f.ID+1)
 	}
-	next.Tombstones = append([]kv.Tombstone(nil), state.Tombstones...)
+	next.Tombstones = slices.Clip(state.Tombstones) // an edit that appends copies them
 	if edit != nil {
 		edit(&next)
 	}
 	return &next
-}
-
-// prune drops tombstones that hide nothing any more, and asserts the order of
-// files.
-func (db *DB) prune(next *manifest.State, opened []*table) {
-	if err := compaction.CheckOrder(next.Files); err != nil {
-		panic("BUG: engine: " + err.Error())
-	}
-	if len(next.Tombstones) == 0 {
-		return
-	}
-	v := db.acquire()
-	defer v.release()
-	byID := make(map[uint64]*table)
-	for _, t := range append(v.tables(), opened...) {
-		byID[t.file.ID] = t
-	}
-	next.Tombstones = compaction.LiveTombstones(next.Files, subsume(next.Tombstones), func(f manifest.File, key []byte) bool {
-		t := byID[f.ID]
-		return t == nil || t.holds(key)
-	})
 }
 
 // openTables opens files; on error it closes the ones opened already.
@@ -181,7 +164,7 @@ func closeTables(tables []*table) {
 
 // swapTables makes a version with other tables; flushed, if not nil, is the memtable
 // that the opened ones were written from.
-func (db *DB) swapTables(opened []*table, removed []uint64, next *manifest.State, flushed *memory) {
+func (db *DB) swapTables(opened []*table, removed []uint64, next *manifest.State, edited bool, flushed *memory) {
 	gone := make(map[uint64]bool, len(removed))
 	for _, id := range removed {
 		gone[id] = true
@@ -205,7 +188,12 @@ func (db *DB) swapTables(opened []*table, removed []uint64, next *manifest.State
 			flushed.files = append(flushed.files, t.file.ID)
 		}
 	}
-	db.swap(newVersion(db.keepWarm(old.mem, frozen, gone), frozen, tables, kv.NewTombstones(next.Tombstones)))
+	tombs := old.tombs
+	if edited || tombs.Len() != len(next.Tombstones) {
+		tombs = kv.NewTombstones(next.Tombstones)
+	}
+	db.hotFiles.Store(int64(compaction.HotFiles(next.Files, compaction.PickOptions{Avoid: db.damaged.avoid})))
+	db.swap(newVersion(db.keepWarm(old.mem, frozen, gone), frozen, tables, tombs))
 	if db.queue != nil {
 		db.queue.signal() // the commit goroutine lets go of the old version
 	}

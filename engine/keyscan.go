@@ -55,6 +55,9 @@ func above(tombs []kv.Tombstone, seq uint64) []kv.Tombstone {
 // Next returns the next key, or false at the end. The key stays valid until the
 // following Next.
 func (k *KeyIterator) Next() (KeyInfo, bool, error) {
+	if err := k.w.stale(); err != nil {
+		return KeyInfo{}, false, err
+	}
 	for {
 		key, err := k.it.Next()
 		if err != nil {
@@ -71,8 +74,8 @@ func (k *KeyIterator) Next() (KeyInfo, bool, error) {
 		if err != nil {
 			return KeyInfo{}, false, k.w.db.readError(err)
 		}
-		if ok {
-			return KeyInfo{Key: k.key, Kind: entry.kind, Created: entry.created}, true, nil
+		if ok && !entry.expired(k.w.now) {
+			return entry.info(k.key), true, nil
 		}
 	}
 }

@@ -95,7 +95,7 @@ func TestStalledFlush(t *testing.T) {
 		if !errors.Is(err, ErrBusy) {
 			t.Fatal(err)
 		}
-		if n := db.Stats().FrozenMemtables; n > maxFrozen {
+		if n := db.Stats().FrozenMemtables; n > stopFrozen {
 			t.Errorf("%d frozen memtables", n)
 		}
 		inTime(t, "flush", func() {

@@ -8,7 +8,6 @@ import (
 	"tskv/compaction"
 	"tskv/kv"
 	"tskv/manifest"
-	"tskv/sstable"
 )
 
 // purgeAfter is how many new tombstones start a purge. Each costs some 80 bytes
@@ -16,7 +15,7 @@ import (
 const purgeAfter = 100_000
 
 // purging is the purge under way. It rewrites, one at a time, the files that hold
-// keys deleted since the last purge, so that their tombstones can go: size-tiered
+// rows deleted since the last purge, so that their tombstones can go: size-tiered
 // merges alone would leave old files, and so tombstones, alone for ever.
 type purging struct {
 	done uint64   // tombstones up to this sequence were purged
@@ -28,7 +27,7 @@ type purging struct {
 // db.compactMu is held.
 func (db *DB) purge(v *version) (compaction.Plan, bool) {
 	p := &db.purging
-	if p.goal == p.done && !p.begin(v, db.options.purgeAfter) {
+	if p.goal == p.done && !p.begin(v, db.options.purgeAfter, db.deletions.hidden) {
 		return compaction.Plan{}, false
 	}
 	room := db.compactionRoom()
@@ -36,8 +35,8 @@ func (db *DB) purge(v *version) (compaction.Plan, bool) {
 		id := p.left[0]
 		p.left = p.left[1:]
 		i := slices.IndexFunc(v.all, func(t *table) bool { return t.file.ID == id })
-		if i < 0 || v.all[i].file.Size > room || !v.all[i].holdsDeleted(v.tombs) {
-			continue // merged meanwhile, no room for it now, or nothing to gain
+		if i < 0 || v.all[i].file.Size > room || db.damaged.avoid(id) || db.deletions.hiddenOf(v.all[i], v.tombs, 1) == 0 {
+			continue // merged meanwhile, no room for it now, damaged, or nothing to gain
 		}
 		f := v.all[i].file
 		return compaction.Plan{Inputs: []manifest.File{f}, Class: f.Class, Window: f.Window, Reason: "purge"}, true
@@ -46,8 +45,9 @@ func (db *DB) purge(v *version) (compaction.Plan, bool) {
 	return compaction.Plan{}, false
 }
 
-// begin starts a purge if enough tombstones have come since the last one.
-func (p *purging) begin(v *version, after int) bool {
+// begin starts a purge of the files with hidden rows if enough tombstones have come
+// since the last one.
+func (p *purging) begin(v *version, after int, hidden map[uint64]hiddenCount) bool {
 	fresh := 0
 	for _, t := range v.tombs.List() {
 		if t.Seq > p.done {
@@ -59,36 +59,12 @@ func (p *purging) begin(v *version, after int) bool {
 		p.goal = p.done
 		return false
 	}
-	for _, t := range v.all {
-		if t.file.Class != compaction.ClassCatalog {
+	for _, t := range v.stored() {
+		if hidden[t.file.ID].rows > 0 {
 			p.left = append(p.left, t.file.ID)
 		}
 	}
 	return true
-}
-
-// holdsDeleted reports whether a rewrite would leave out a key of the file.
-func (t *table) holdsDeleted(tombs *kv.Tombstones) bool {
-	for _, ts := range tombs.List() {
-		if ts.Prefix || ts.Seq <= t.file.MaxSeq || ts.From != kv.MinID || ts.To != kv.MaxID {
-			continue
-		}
-		if bytes.Compare(ts.Key, t.file.MinKey) >= 0 && bytes.Compare(ts.Key, t.file.MaxKey) <= 0 && t.holds(ts.Key) {
-			return true
-		}
-	}
-	return false
-}
-
-// holds reports whether the file has rows of a key; true also if that cannot be
-// told.
-func (t *table) holds(key []byte) bool {
-	hash := sstable.KeyHash(key)
-	if !t.MayContain(&hash) {
-		return false
-	}
-	_, ok, err := t.SeriesStats(key)
-	return ok || err != nil
 }
 
 // subsumeLook is how many newer tombstones of a key are compared with one.

@@ -13,6 +13,11 @@ type view struct {
 	db  *DB
 	v   *version
 	seq uint64
+	// rules and now, in milliseconds, hide what has expired: see visibleFrom. now
+	// may be zero where nothing asks for it.
+	rules    *ruleTable
+	now      uint64
+	expiring bool // keys may have expired
 }
 
 // row is the newest row found so far and the sequence that ranks it against an
@@ -88,8 +93,8 @@ func covered(tombs []kv.Tombstone, id kv.ID) bool {
 // newestInFiles looks for a row newer than best; tombs are those in memory.
 func (w view) newestInFiles(key []byte, at kv.ID, best found, tombs []kv.Tombstone, buf []byte) (found, bool, []byte, error) {
 	tables := w.v.byTime
-	if key[0] == spaceCatalog {
-		tables = w.v.catalog
+	if key[0] != spaceData {
+		tables = w.tables(key)
 	}
 	if len(tables) == 0 {
 		return best, false, buf, nil
@@ -169,12 +174,20 @@ func ranges(tombs []kv.Tombstone) []kv.IDRange {
 	return out
 }
 
+// tables returns the tables of a key's space.
+func (w view) tables(key []byte) []*table {
+	switch key[0] {
+	case spaceCatalog:
+		return w.v.catalog
+	case spaceExpiry:
+		return w.v.expiry
+	}
+	return w.v.data
+}
+
 // files returns the tables that may hold rows of the key in the range.
 func (w view) files(key []byte, rg kv.Range) []*table {
-	all := w.v.data
-	if key[0] == spaceCatalog {
-		all = w.v.catalog
-	}
+	all := w.tables(key)
 	if len(all) == 0 {
 		return nil
 	}

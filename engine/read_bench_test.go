@@ -7,10 +7,12 @@ import (
 	"tskv/kv"
 )
 
-// readStore holds series x rows numbers, in the memtable or in files.
-func readStore(b *testing.B, series, rows int, inFile bool) *DB {
+// readStore holds series x rows numbers in "memory", in a "warm" memtable, or in a
+// "file".
+func readStore(b *testing.B, series, rows int, where string) *DB {
 	b.Helper()
-	db, err := Open(b.TempDir(), Options{Sync: SyncOS, MemtableBytes: 256 << 20})
+	dir, opt := b.TempDir(), Options{Sync: SyncOS, MemtableBytes: 256 << 20}
+	db, err := Open(dir, opt)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -27,8 +29,16 @@ func readStore(b *testing.B, series, rows int, inFile bool) *DB {
 			}
 		}
 	}
-	if inFile {
+	switch where {
+	case "warm":
 		if err := db.Flush(); err != nil {
+			b.Fatal(err)
+		}
+	case "file":
+		if err := db.Close(); err != nil {
+			b.Fatal(err)
+		}
+		if db, err = Open(dir, opt); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -38,8 +48,8 @@ func readStore(b *testing.B, series, rows int, inFile bool) *DB {
 // BenchmarkGet reads single records: the newest, and one at a time within.
 func BenchmarkGet(b *testing.B) {
 	const series, rows = 1000, 1000
-	for _, place := range []string{"memory", "file"} {
-		db := readStore(b, series, rows, place == "file")
+	for _, place := range []string{"memory", "warm", "file"} {
+		db := readStore(b, series, rows, place)
 		keys := make([][]byte, series)
 		for i := range keys {
 			keys[i] = fmt.Appendf(nil, "series:%d", i)
@@ -68,7 +78,7 @@ func BenchmarkGet(b *testing.B) {
 func BenchmarkScan(b *testing.B) {
 	const rows = 1 << 20
 	for _, place := range []string{"memory", "file"} {
-		db := readStore(b, 1, rows, place == "file")
+		db := readStore(b, 1, rows, place)
 		snap, err := db.Snapshot()
 		if err != nil {
 			b.Fatal(err)

@@ -43,21 +43,27 @@ func (db *DB) recover() error {
 	defer func() { db.recovering = false }()
 	db.nextFile.Store(max(db.state.Load().NextFile, 1))
 	db.keys.Store(db.state.Load().Keys)
+	db.expires.Store(db.state.Load().Expires)
 	db.visible.Store(db.state.Load().FlushedSeq)
 	first := db.newMemory(db.state.Load().FlushedSeq+1, db.state.Load().MinSegment)
 	db.swap(newVersion([]*memory{first}, 0, tables, kv.NewTombstones(db.state.Load().Tombstones)))
 	first.Unref()
 
-	r := &replayer{db: db, mem: first}
+	r := &replayer{db: db, mem: first, rules: loadRules(db.state.Load().Retention)}
 	sum, err := wal.Replay(db.fs, db.walOptions(), db.state.Load().MinSegment, r.record)
+	if flushErr := r.join(); err == nil {
+		err = flushErr
+	}
 	if err != nil {
 		return fmt.Errorf("replay log: %w", err)
 	}
 	r.last = max(r.last, sum.LastSeq) // what was undone at the end counts as flushed too
 	segment := max(sum.LastSegment, db.state.Load().MinSegment) + 1
-	if err := r.flush(segment); err != nil {
+	if err := db.flush(r.freeze(segment)); err != nil {
 		return fmt.Errorf("flush replayed log: %w", err)
 	}
+	db.rules.Store(r.rules)
+	db.expiring.Store(db.expires.Load() > 0)
 	if db.wal, err = wal.Create(db.fs, db.walOptions(), segment, max(sum.LastSeq, db.visible.Load())+1, sum); err != nil {
 		return err
 	}
@@ -86,7 +92,10 @@ func (db *DB) loadManifest() error {
 	switch {
 	case err == nil:
 		db.state.Store(state)
-		return compaction.CheckOrder(state.Files)
+		if err := compaction.CheckOrder(state.Files); err != nil {
+			return errors.Join(disk.Corrupt(disk.ManifestName, disk.UnknownOffset, "the order of its files is not sound"), err)
+		}
+		return nil
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
@@ -143,6 +152,9 @@ type replayer struct {
 	dec     kv.Decoder
 	segment uint64
 	last    uint64
+	flushed chan error // of the flush under way; nil if there is none
+	rules   *ruleTable
+	key     []byte
 }
 
 func (r *replayer) record(rec *wal.Record) error {
@@ -155,8 +167,8 @@ func (r *replayer) record(rec *wal.Record) error {
 	}
 	err := r.dec.Decode(rec.Payload, rec.Ops, func(op *kv.Op) error {
 		if seq := rec.FirstSeq + uint64(op.Index); seq > r.db.visible.Load() {
-			r.apply(seq, op)
 			r.last = seq
+			return r.apply(seq, op)
 		}
 		return nil
 	})
@@ -164,29 +176,65 @@ func (r *replayer) record(rec *wal.Record) error {
 		return disk.Corrupt(disk.SegmentName(rec.Segment), rec.Offset, "%v", err)
 	}
 	if r.mem.Full() {
-		return r.flush(0)
+		return r.flush()
 	}
 	return nil
 }
 
+// flush writes the replayed memtable to tables beside the replay of the next one,
+// after the one before has been written.
+func (r *replayer) flush() error {
+	if err := r.join(); err != nil {
+		return err
+	}
+	old, flushed := r.freeze(0), make(chan error, 1)
+	r.flushed = flushed
+	go func() { flushed <- r.db.flush(old) }() // recover joins it
+	return nil
+}
+
+// join waits for the flush under way.
+func (r *replayer) join() error {
+	if r.flushed == nil {
+		return nil
+	}
+	err := <-r.flushed
+	r.flushed = nil
+	return err
+}
+
 // apply does in memory what the commit goroutine did for the same operation.
-func (r *replayer) apply(seq uint64, op *kv.Op) {
+func (r *replayer) apply(seq uint64, op *kv.Op) (err error) {
 	switch op.Kind {
 	case kv.OpPut:
-		if op.Key[0] == spaceCatalog {
+		key, label := op.Key, uint8(0)
+		switch class := key[0] - spaceClass; {
+		case key[0] == spaceCatalog:
 			r.countKey(&op.Row)
+		case key[0] >= spaceClass && class < compaction.ClassData:
+			r.key = internalKey(r.key[:0], spaceData, key[1:])
+			key, label = r.key, labelOf(class)
+		case key[0] != spaceData && key[0] != spaceExpiry:
+			return fmt.Errorf("%w: a key of the unknown space %#x", errMeta, key[0])
 		}
-		r.mem.Add(r.mem.Series(op.Key), seq, &op.Row)
+		series := r.mem.Series(key)
+		series.SetLabel(label)
+		r.mem.Add(series, seq, &op.Row)
 	case kv.OpDeleteRange:
 		op.Tombstone.Seq = seq
 		if op.Tombstone.Prefix && len(op.Tombstone.Key) == 0 {
 			r.db.keys.Store(0)
+			r.db.expires.Store(0)
 		}
 		r.mem.AddTombstone(op.Tombstone)
+	case kv.OpMeta:
+		r.rules, err = r.rules.applyMeta(op.MetaKind, op.Meta)
 	}
+	return err
 }
 
 func (r *replayer) countKey(row *kv.Row) {
+	r.db.expires.Add(uint64(expiryChange(row)))
 	switch {
 	case row.Form == kv.FormDelete:
 		r.db.keys.Add(^uint64(0))
@@ -195,14 +243,15 @@ func (r *replayer) countKey(row *kv.Row) {
 	}
 }
 
-// flush writes the replayed memtable to tables. In the middle of a replay the
-// log keeps its first segment (minSegment 0), because later records of it are
-// still to come; those flushed are skipped by their sequence.
-func (r *replayer) flush(minSegment uint64) error {
+// freeze ends the replayed memtable and returns it for its flush; none is under
+// way. In the middle of a replay the log keeps its first segment (minSegment 0),
+// because later records of it are still to come; those flushed are skipped by
+// their sequence.
+func (r *replayer) freeze(minSegment uint64) *memory {
 	db, old := r.db, r.mem
 	seq := max(r.last, db.visible.Load())
 	old.frozenAt.Store(seq)
-	old.keys = db.keys.Load()
+	old.keys, old.expires, old.rules = db.keys.Load(), db.expires.Load(), r.rules
 	r.mem = db.newMemory(seq+1, max(minSegment, db.state.Load().MinSegment))
 	db.versionMu.Lock()
 	cur := db.current.Load()
@@ -210,5 +259,5 @@ func (r *replayer) flush(minSegment uint64) error {
 	db.versionMu.Unlock()
 	r.mem.Unref()
 	db.visible.Store(seq)
-	return db.flush(old)
+	return old
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"tskv/wal"
@@ -43,8 +44,10 @@ func (c *committer) makeRoom() bool {
 }
 
 func (c *committer) mustFreeze() bool {
-	return len(c.freezeNow) > 0 || c.mem.Full() || !c.mem.Fits(c.nextSeq+2*queueOps)
+	return len(c.freezeNow) > 0 || c.mem.aged.Load() || c.memoryFull()
 }
+
+func (c *committer) memoryFull() bool { return c.mem.Full() || !c.mem.Fits(c.nextSeq+2*queueOps) }
 
 func (c *committer) answerFreeze(err error) {
 	for _, waiting := range c.freezeNow {
@@ -65,15 +68,13 @@ func (c *committer) noteRotation(err error) {
 	c.rotateErr = err
 }
 
-// maxFrozen is how many memtables may wait for their flush before writes stop.
-const maxFrozen = 3
-
-// waitForFlush waits until one more memtable may be frozen, or no longer needs to.
+// waitForFlush waits while writes are stopped: until one more memtable may be
+// frozen, or no longer needs to.
 // What waits in the queue for too long is answered, and a caller of Flush hears
 // of a flush that fails.
 func (c *committer) waitForFlush() bool {
 	db := c.db
-	if c.v.frozen < maxFrozen {
+	if c.admission().state != writesStopped {
 		return true
 	}
 	db.metrics.Stalls.Inc()
@@ -84,7 +85,7 @@ func (c *committer) waitForFlush() bool {
 	for {
 		flushed := db.flushed()
 		c.refresh()
-		if c.v.frozen < maxFrozen || !c.mustFreeze() {
+		if c.admission().state != writesStopped {
 			return true
 		}
 		select {
@@ -97,13 +98,24 @@ func (c *committer) waitForFlush() bool {
 				answer(c.takeAll(), err)
 				continue
 			}
-			late := db.queue.expire(time.Now().Add(-db.options.QueueTimeout), nil)
+			late := c.expire(time.Now().Add(-db.options.QueueTimeout))
 			db.metrics.Busy.Add(uint64(len(late)))
 			answer(late, ErrBusy)
 		case <-db.giveUp:
 			return false
 		}
 	}
+}
+
+// expire takes out all batches that have waited since before limit.
+func (c *committer) expire(limit time.Time) []*Batch {
+	n := 0
+	for n < len(c.rest) && c.rest[n].queued.Before(limit) {
+		n++
+	}
+	late := slices.Clone(c.rest[:n])
+	c.rest = c.rest[n:]
+	return c.db.queue.expire(limit, late)
 }
 
 // stallError returns why there is no use in waiting for a flush, or nil.
@@ -127,7 +139,7 @@ func (c *committer) refresh() {
 
 // freezeIfFilled freezes the active memtable unless nothing is in it.
 func (c *committer) freezeIfFilled() error {
-	if c.mem.Rows() == 0 && !c.mem.HasTombstones() {
+	if c.mem.Rows() == 0 && !c.mem.HasTombstones() && !c.mem.ruled {
 		return nil
 	}
 	return c.freeze()
@@ -142,7 +154,7 @@ func (c *committer) freeze() error {
 	}
 	c.enc.StartSegment()
 	c.early = false
-	c.mem.keys = db.keys.Load()
+	c.mem.keys, c.mem.expires, c.mem.rules = db.keys.Load(), db.expires.Load(), c.rules
 	c.mem.frozenAt.Store(c.nextSeq - 1)
 	next := db.newMemory(c.nextSeq, db.wal.Segment())
 	db.versionMu.Lock()

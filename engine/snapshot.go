@@ -16,7 +16,9 @@ type Record struct {
 
 // Snapshot is the state of the store at one sequence: later writes, flushes and
 // compactions do not change what it reads. It may be used by many goroutines and
-// must be released, because it keeps memtables and files alive.
+// must be released, because it keeps memtables and files alive. While old snapshots
+// keep too many memtables the oldest are revoked: their methods return
+// ErrSnapshotTooOld.
 type Snapshot struct {
 	view
 	released atomic.Bool
@@ -28,7 +30,7 @@ func (db *DB) Snapshot() (*Snapshot, error) {
 	if v == nil {
 		return nil, ErrClosed
 	}
-	return &Snapshot{view: view{db: db, v: v, seq: db.horizon(v)}}, nil
+	return &Snapshot{view: db.viewOf(v)}, nil
 }
 
 // Release lets go of the snapshot. It may be called more than once.
@@ -36,6 +38,13 @@ func (s *Snapshot) Release() {
 	if s.released.CompareAndSwap(false, true) {
 		s.v.release()
 	}
+}
+
+// Clone returns another snapshot of the same state, to be released by itself. s
+// must not have been released.
+func (s *Snapshot) Clone() *Snapshot {
+	s.v.refs.Add(1)
+	return &Snapshot{view: s.view}
 }
 
 // Sequence returns the sequence of the last write that the snapshot sees.
@@ -49,12 +58,15 @@ func (db *DB) Get(key []byte, at kv.ID, dst []byte) (Record, bool, error) {
 		return Record{}, false, ErrClosed
 	}
 	defer v.release()
-	w := view{db: db, v: v, seq: db.horizon(v)}
+	w := db.viewOf(v)
 	return w.get(key, at, dst)
 }
 
 // Get is DB.Get at the snapshot.
 func (s *Snapshot) Get(key []byte, at kv.ID, dst []byte) (Record, bool, error) {
+	if err := s.stale(); err != nil {
+		return Record{}, false, err
+	}
 	return s.get(key, at, dst)
 }
 
@@ -63,7 +75,7 @@ func (w view) get(key []byte, at kv.ID, dst []byte) (Record, bool, error) {
 		return Record{}, false, err
 	}
 	var space [128]byte
-	row, ok, _, err := w.newest(internalKey(space[:0], spaceData, key), at, nil)
+	row, ok, err := w.newestVisible(internalKey(space[:0], spaceData, key), at)
 	if err != nil || !ok {
 		return Record{}, false, err
 	}
@@ -79,7 +91,7 @@ func (s *Snapshot) Last(key []byte) (kv.ID, bool, error) {
 	if err := checkKey(key); err != nil {
 		return kv.ID{}, false, err
 	}
-	row, ok, _, err := s.newest(internalKey(nil, spaceData, key), kv.MaxID, nil)
+	row, ok, err := s.newestVisible(internalKey(nil, spaceData, key), kv.MaxID)
 	return row.ID, ok, err
 }
 
@@ -88,8 +100,8 @@ func (s *Snapshot) Key(key []byte) (KeyInfo, bool, error) {
 	if err := checkKey(key); err != nil {
 		return KeyInfo{}, false, err
 	}
-	entry, ok, err := s.catalogEntry(internalKey(nil, spaceCatalog, key))
-	return KeyInfo{Key: key, Kind: entry.kind, Created: entry.created}, ok, err
+	entry, ok, err := s.liveEntry(internalKey(nil, spaceCatalog, key))
+	return entry.info(key), ok, err
 }
 
 // ScanOptions choose the records of a scan. The zero value of Limit means no
@@ -110,6 +122,7 @@ type ScanOptions struct {
 // Scan walks the records of one key. It belongs to one goroutine and must be
 // closed before its snapshot is released.
 type Scan struct {
+	w       view
 	src     kv.Source
 	tags    kv.TagSet
 	offset  uint64
@@ -125,12 +138,17 @@ func (s *Snapshot) Scan(key []byte, o ScanOptions) (*Scan, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
-	sc := &Scan{tags: o.Tags, offset: o.Offset, limit: o.Limit, limited: o.Limit > 0}
-	if o.To.Less(o.From) {
+	sc := &Scan{w: s.view, tags: o.Tags, offset: o.Offset, limit: o.Limit, limited: o.Limit > 0}
+	internal := internalKey(nil, spaceData, key)
+	floor, shown, err := s.visibleFrom(internal, false)
+	if err != nil {
+		return nil, err
+	}
+	o.From = maxID(o.From, floor)
+	if !shown || o.To.Less(o.From) {
 		sc.src = kv.Merge(nil, false)
 		return sc, nil
 	}
-	internal := internalKey(nil, spaceData, key)
 	rg := kv.Range{From: o.From, To: o.To, Reverse: o.Reverse, KeysOnly: o.KeysOnly}
 	if o.Offset > 0 && o.Tags == nil {
 		_, rest, more, err := s.skip(internal, rg, o.Offset, o.Stop)
@@ -150,6 +168,9 @@ func (s *Snapshot) Scan(key []byte, o ScanOptions) (*Scan, error) {
 // Next returns the next batch of rows, or nil at the end. The batch stays valid
 // until the following Next or Close.
 func (sc *Scan) Next() (*kv.Rows, error) {
+	if err := sc.w.stale(); err != nil {
+		return nil, err
+	}
 	for !sc.limited || sc.limit > 0 {
 		rows, err := sc.src.Next()
 		if rows == nil || err != nil {
@@ -203,7 +224,13 @@ func (s *Snapshot) Count(key []byte, o ScanOptions) (uint64, error) {
 	if err := checkKey(key); err != nil {
 		return 0, err
 	}
-	if o.To.Less(o.From) {
+	internal := internalKey(nil, spaceData, key)
+	floor, shown, err := s.visibleFrom(internal, false)
+	if err != nil {
+		return 0, err
+	}
+	o.From = maxID(o.From, floor)
+	if !shown || o.To.Less(o.From) {
 		return 0, nil
 	}
 	o.KeysOnly = true
@@ -215,7 +242,7 @@ func (s *Snapshot) Count(key []byte, o ScanOptions) (uint64, error) {
 		most = o.Limit + o.Offset
 	}
 	rg := kv.Range{From: o.From, To: o.To}
-	n, _, _, err := s.skip(internalKey(nil, spaceData, key), rg, most, o.Stop)
+	n, _, _, err := s.skip(internal, rg, most, o.Stop)
 	return n - min(n, o.Offset), err
 }
 

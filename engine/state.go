@@ -14,7 +14,7 @@ var errCold = errors.New("needs a read from disk")
 // writerView reads everything that the commit goroutine has written so far, the
 // unpublished included.
 func (c *committer) writerView() view {
-	return view{db: c.db, v: c.v, seq: c.nextSeq - 1}
+	return view{db: c.db, v: c.v, seq: c.nextSeq - 1, now: c.now, rules: c.rules, expiring: c.db.expiring.Load()}
 }
 
 // stateOf returns what is known of a key, from the hot keys or the catalog. Unless
@@ -23,7 +23,7 @@ func (c *committer) stateOf(key []byte, warm bool) (*keyState, error) {
 	if st := c.hot.find(key); st != nil {
 		return st, nil
 	}
-	st := &keyState{data: internalKey(make([]byte, 0, len(key)+1), spaceData, key)}
+	st := &keyState{data: internalKey(make([]byte, 0, len(key)+1), spaceData, key), since: c.nextSeq - 1}
 	w := c.writerView()
 	c.keyBuf = internalKey(c.keyBuf[:0], spaceCatalog, key)
 	if !warm && w.needsDisk(c.keyBuf) {
@@ -115,7 +115,7 @@ func (db *DB) warm(b *Batch) error {
 		return ErrClosed
 	}
 	defer v.release()
-	w := view{db: db, v: v, seq: db.horizon(v)}
+	w := db.viewOf(v)
 	for i := range b.Ops {
 		op := &b.Ops[i]
 		switch {
@@ -160,7 +160,11 @@ func (c *committer) holds(st *keyState, id kv.ID, warm bool) (bool, error) {
 		return false, errCold
 	}
 	row, ok, _, err := w.newest(st.data, id, nil)
-	return ok && row.ID == id, err
+	if err != nil || !ok || row.ID != id {
+		return false, err
+	}
+	floor, shown, err := w.visibleFrom(st.data, id == st.last)
+	return shown && !id.Less(floor), err
 }
 
 // forget drops all states of hot keys, because some come from writes that were

@@ -9,6 +9,8 @@ import (
 // Stats are numbers about the store at one moment.
 type Stats struct {
 	Keys            uint64
+	Expires         uint64 // of them, with an expiry
+	Rules           int    // of retention
 	VisibleSeq      uint64 // sequence of the last visible write
 	FlushedSeq      uint64 // tables hold everything up to here
 	MemtableBytes   int64  // memtables that are not in tables yet
@@ -19,6 +21,8 @@ type Stats struct {
 	Files           int
 	FileBytes       int64
 	FileRows        uint64 // rows of data in files; replaced and deleted ones are included until a merge drops them
+	HotFiles        int    // most files in one window that are still to be merged
+	DamagedFiles    int    // of them compaction could not read and leaves alone
 	Tombstones      int
 	FirstSegment    uint64 // log segments first..last would be replayed
 	LastSegment     uint64
@@ -29,7 +33,7 @@ type Stats struct {
 
 // Stats returns the present numbers.
 func (db *DB) Stats() Stats {
-	s := Stats{Keys: db.keys.Load(), VisibleSeq: db.visible.Load(), Sync: db.options.Sync, SyncInterval: db.options.SyncInterval, ReadOnly: db.refusal()}
+	s := Stats{Keys: db.keys.Load(), Expires: db.expires.Load(), Rules: len(db.rules.Load().list()), VisibleSeq: db.visible.Load(), Sync: db.options.Sync, SyncInterval: db.options.SyncInterval, ReadOnly: db.refusal()}
 	v := db.acquire()
 	if v == nil {
 		return s
@@ -47,13 +51,14 @@ func (db *DB) Stats() Stats {
 	for _, t := range v.tables() {
 		s.Files++
 		s.FileBytes += t.file.Size
-		if t.file.Class != compaction.ClassCatalog {
+		if t.file.Class <= compaction.ClassData {
 			s.FileRows += t.file.Rows
 		}
 	}
 	state := db.state.Load()
 	s.FlushedSeq, s.FirstSegment, s.Tombstones = state.FlushedSeq, state.MinSegment, len(state.Tombstones)
 	s.LastSegment = db.wal.Segment()
+	s.DamagedFiles, s.HotFiles = db.damaged.count(), int(db.hotFiles.Load())
 	return s
 }
 
@@ -62,6 +67,8 @@ func (db *DB) measure() {
 	s := db.Stats()
 	db.metrics.MemtableBytes.Set(s.MemtableBytes)
 	db.metrics.WarmBytes.Set(s.WarmBytes)
+	db.metrics.HotFiles.Set(int64(s.HotFiles))
+	db.metrics.Tombstones.Set(int64(s.Tombstones))
 	db.metrics.WALSegments.Set(int64(s.LastSegment - s.FirstSegment + 1))
 	cache := db.cache.Stats()
 	db.metrics.CacheHits.Add(cache.Hits - db.cacheSeen.Hits)

@@ -98,7 +98,12 @@ func (s *syncer) finish(g *group) {
 	if g.err == nil || g.undone && s.db.failure() == nil {
 		// Sequences that hold nothing are published too: a memtable that ends
 		// with them can be flushed without waiting for a next write.
+		s.db.publishRules(g)
 		s.db.publish(g.lastSeq)
+		if g.undone {
+			g.events.empty()
+		}
+		s.db.recent.publish(g.events, g.lastSeq)
 	}
 	now := time.Now()
 	for _, b := range g.batches {

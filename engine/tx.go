@@ -19,8 +19,14 @@ type undoMark struct {
 	seq     uint64
 	enc     kv.Mark
 	keys    int64
+	bytes   uint64
+	expires int64
 	cleared bool
+	expired uint64
 	epoch   uint64
+	events  int
+	rules   *ruleTable
+	ruled   bool
 }
 
 // touched is the state of a key before an Update used it.
@@ -31,7 +37,10 @@ type touched struct {
 
 // update runs one Update function; if it fails, its effects are taken back.
 func (c *committer) update(g *group, op *Op) error {
-	mark := undoMark{seq: c.nextSeq, enc: c.enc.Mark(), keys: g.keys, cleared: g.cleared, epoch: c.hot.epoch}
+	mark := undoMark{
+		seq: c.nextSeq, enc: c.enc.Mark(), epoch: c.hot.epoch, rules: c.rules, ruled: g.ruled, events: g.events.len(),
+		keys: g.keys, expires: g.expires, bytes: g.bytes, cleared: g.cleared, expired: g.expired,
+	}
 	err := op.Update(&Tx{c: c, g: g})
 	if err != nil && c.nextSeq != mark.seq {
 		c.rollBack(g, &mark)
@@ -53,7 +62,9 @@ func (c *committer) rollBack(g *group, mark *undoMark) {
 	c.mem.Abort(mark.seq, c.nextSeq-1)
 	c.enc.Rewind(mark.enc)
 	c.enc.Gap(uint32(c.nextSeq - mark.seq))
-	g.keys, g.cleared = mark.keys, mark.cleared
+	g.keys, g.expires, g.bytes, g.cleared, g.expired = mark.keys, mark.expires, mark.bytes, mark.cleared, mark.expired
+	c.rules, g.rules, g.ruled = mark.rules, mark.rules, mark.ruled
+	g.events.cut(mark.events)
 	if c.hot.epoch != mark.epoch {
 		c.forget() // states were dropped and found again, as the Update left them
 		return
@@ -99,10 +110,11 @@ func (t *Tx) state(key []byte) (*keyState, error) {
 		return nil, err
 	}
 	st, err := t.c.stateOf(key, true)
-	if err == nil {
-		t.c.touched = append(t.c.touched, touched{st, *st})
+	if err != nil {
+		return nil, err
 	}
-	return st, err
+	t.c.touched = append(t.c.touched, touched{st, *st})
+	return st, t.c.dropExpired(t.g, st)
 }
 
 // Put writes one record, with the same fields, conditions and results as an
@@ -133,13 +145,7 @@ func (t *Tx) Delete(key []byte) (bool, error) {
 	if err := t.grow(key, nil); err != nil {
 		return false, err
 	}
-	c := t.c
-	c.row = kv.Row{Form: kv.FormDelete}
-	c.writeCatalog(t.g, st)
-	c.writeTombstone(t.g, kv.Tombstone{Key: st.data, From: kv.MinID, To: kv.MaxID})
-	t.g.keys--
-	st.exists, st.entry = false, catalogEntry{}
-	st.last, st.filled, st.lastKnown = kv.ID{}, false, true
+	t.c.remove(t.g, st)
 	return true, nil
 }
 
@@ -157,12 +163,15 @@ func (t *Tx) DeleteRange(key []byte, from, to kv.ID) error {
 	if err := c.lastID(st, false, true); err != nil {
 		return err
 	}
+	if err := t.trimHidden(st, to); err != nil {
+		return err
+	}
 	if st.filled && !st.last.Less(from) && !to.Less(st.last) && st.entry.floor != st.last {
 		st.entry.floor = st.last
-		c.row = st.entry.row()
+		c.row = st.entry.row(expirySame)
 		c.writeCatalog(t.g, st)
 	}
-	c.writeTombstone(t.g, kv.Tombstone{Key: st.data, From: from, To: to})
+	st.changed = c.writeTombstone(t.g, kv.Tombstone{Key: st.data, From: from, To: to})
 	return nil
 }
 
@@ -170,14 +179,18 @@ func (t *Tx) DeleteRange(key []byte, from, to kv.ID) error {
 func (t *Tx) Clear() {
 	t.c.writeTombstone(t.g, kv.Tombstone{Prefix: true, From: kv.MinID, To: kv.MaxID})
 	t.c.forget()
-	t.g.keys, t.g.cleared = 0, true
+	t.g.keys, t.g.expires, t.g.cleared = 0, 0, true
+	if t.g.events != nil {
+		t.g.events.cleared = true
+	}
 }
 
 // Before returns a snapshot of the state just before the next write of this
 // Update. The caller of Apply must release it after Apply has returned.
 func (t *Tx) Before() *Snapshot {
-	v := t.c.db.acquire()
-	return &Snapshot{view: view{db: t.c.db, v: v, seq: t.c.nextSeq - 1}}
+	w := t.c.writerView()
+	w.v = t.c.db.acquire()
+	return &Snapshot{view: w}
 }
 
 // Update runs fn as a batch of its own; see Batch.Update.

@@ -23,7 +23,16 @@ type memory struct {
 	// frozenAt is the last sequence of a memtable that takes no more writes, zero
 	// while it is the active one.
 	frozenAt atomic.Uint64
-	keys     uint64 // number of keys when it was frozen
+	keys     uint64       // number of keys when it was frozen
+	expires  uint64       // of them, with an expiry
+	rules    *ruleTable   // when it was frozen
+	ruled    bool         // it holds a change of the rules
+	logged   atomic.Int64 // bytes of log records with its writes
+	// filledAt is when something was first seen in it, in nanoseconds since 1970;
+	// aged asks for the memtable to be frozen.
+	filledAt atomic.Int64
+	aged     atomic.Bool
+	revoked  atomic.Bool // who still reads it shall end
 	// files are those of its flush; set under db.versionMu before the version in
 	// which it is warm.
 	files []uint64
@@ -55,6 +64,7 @@ type version struct {
 	data    []*table  // what readers read of all, as data, catalog and byTime are
 	byTime  []*table  // data, newest maximum time first
 	catalog []*table  // newest first
+	expiry  []*table  // newest first
 	tombs   *kv.Tombstones
 	maxTime uint64 // of data
 }
@@ -76,6 +86,8 @@ func newVersion(mem []*memory, frozen int, tables []*table, tombs *kv.Tombstones
 		case shadowed[t.file.ID]:
 		case t.file.Class == compaction.ClassCatalog:
 			v.catalog = append(v.catalog, t)
+		case t.file.Class == compaction.ClassExpiry:
+			v.expiry = append(v.expiry, t)
 		default:
 			v.data = append(v.data, t)
 			v.maxTime = max(v.maxTime, t.file.MaxTime)
@@ -95,6 +107,25 @@ func (t *table) catalogRank() int {
 		return 1
 	}
 	return 0
+}
+
+// stored returns all files but the catalog, newest first, those that readers leave to
+// warm memtables included.
+func (v *version) stored() []*table {
+	n := len(v.all)
+	for n > 0 && v.all[n-1].catalogRank() == 1 {
+		n--
+	}
+	return v.all[:n:n]
+}
+
+// files returns the descriptions of all tables.
+func (v *version) files() []manifest.File {
+	files := make([]manifest.File, 0, len(v.all))
+	for _, t := range v.all {
+		files = append(files, t.file)
+	}
+	return files
 }
 
 // release gives the reference back; the last one lets go of everything.
@@ -131,6 +162,7 @@ func (db *DB) swap(next *version) {
 	if old != nil {
 		old.release()
 	}
+	db.retire(old, next)
 	db.metrics.FrozenMemtables.Set(int64(next.frozen))
 	tables := next.tables()
 	db.metrics.Files.Set(int64(len(tables)))

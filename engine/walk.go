@@ -104,11 +104,7 @@ func (k *walk) addMemory(m *memory, s memSeries, rg kv.Range, rank uint64, hides
 
 // addTables lists the tables of the range without a look into them.
 func (k *walk) addTables() {
-	all := k.w.v.data
-	if k.key[0] == spaceCatalog {
-		all = k.w.v.catalog
-	}
-	for _, t := range all {
+	for _, t := range k.w.tables(k.key) {
 		first, last := kv.ID{Time: t.file.MinTime}, kv.ID{Time: t.file.MaxTime, Seq: math.MaxUint64}
 		if !last.Less(k.rg.From) && !k.rg.To.Less(first) {
 			k.pending = append(k.pending, pending{t, k.start(first, last)})

@@ -69,7 +69,7 @@ func tagSet(t *testing.T, tags ...string) kv.TagSet {
 	return set
 }
 
-func deleteRange(t *testing.T, db *DB, from, to uint64) {
+func deleteRows(t *testing.T, db *DB, from, to uint64) {
 	t.Helper()
 	err := db.Update(func(tx *Tx) error {
 		return tx.DeleteRange([]byte("k"), kv.ID{Time: from}, kv.ID{Time: to})
@@ -193,7 +193,7 @@ func TestBlocksOpened(t *testing.T) {
 	}
 	checkReadings(t, db, "late rows in a file", readings)
 	// Most of the rows are deleted.
-	deleteRange(t, db, 100_000, 899_999)
+	deleteRows(t, db, 100_000, 899_999)
 	readings = []reading{
 		{"count", all, false, 200_010, 0, 6},
 		{"count of a part", at(50_000, 949_999), false, 100_000, 0, 6},
@@ -222,16 +222,16 @@ func TestNewestUnderTombstones(t *testing.T) {
 		}
 	}
 	check("one file", longRows-1)
-	deleteRange(t, db, 10, longRows)
+	deleteRows(t, db, 10, longRows)
 	check("deleted in memory", 9)
 	flush(t, db)
 	check("deleted", 9)
 	mustPut(t, db, "k", 500_000, "500000")
 	check("written again", 500_000)
 	flush(t, db)
-	deleteRange(t, db, 400_000, 600_000)
+	deleteRows(t, db, 400_000, 600_000)
 	check("deleted again", 9)
-	deleteRange(t, db, 0, longRows)
+	deleteRows(t, db, 0, longRows)
 	if rec, ok, err := db.Get([]byte("k"), kv.MaxID, nil); ok || err != nil {
 		t.Fatal(rec, err)
 	}

@@ -12,6 +12,7 @@ const (
 	OpPut         OpKind = iota + 1 // Key and Row; a FormDelete row is a point delete
 	OpDeleteRange                   // Tombstone, without its sequence
 	OpMeta                          // MetaKind and Meta
+	OpUnknownKey                    // a put whose key is not known, see LoseKeys; Row
 )
 
 // Op is a decoded operation. Index is its position in the batch, so its
@@ -34,13 +35,19 @@ type Decoder struct {
 	ends     []int  // where each of them ends in keys
 	prevTime uint64
 	prevKey  []byte
+	lost     bool // the dictionary ends where LoseKeys was called
 	rest     []byte
 	fault    string // the first thing found wrong with the batch
 	op       Op
 }
 
 // StartSegment forgets the dictionary.
-func (d *Decoder) StartSegment() { d.keys, d.ends = d.keys[:0], d.ends[:0] }
+func (d *Decoder) StartSegment() { d.keys, d.ends, d.lost = d.keys[:0], d.ends[:0], false }
+
+// LoseKeys says that batches of this segment are missing. They may have given
+// numbers to keys, so until the next segment the numbers of later keys are not
+// known: a row operation that refers to one is an OpUnknownKey.
+func (d *Decoder) LoseKeys() { d.lost = true }
 
 // Decode calls fn with every operation of one batch, which has ops of them, and
 // stops at the first error of fn. The operation and all memory it points
@@ -110,7 +117,9 @@ func (d *Decoder) decodeRow(tag byte) {
 	op.Kind = OpPut
 	d.expect(tag&flagPrefix == 0, "unused bits of the tag are set")
 	op.Key = d.key(tag & keyMask)
-	d.prevKey = op.Key
+	if d.prevKey = op.Key; op.Key == nil && d.lost {
+		op.Kind = OpUnknownKey
+	}
 	d.prevTime += uint64(unzigzag(d.uvarint()))
 	op.Row.ID.Time = d.prevTime
 	if tag&flagSeq != 0 {
@@ -142,7 +151,7 @@ func (d *Decoder) key(mode byte) []byte {
 		return d.bytes(1, MaxKey)
 	case keyNew:
 		key := d.bytes(1, MaxKey)
-		if d.fault == "" {
+		if d.fault == "" && !d.lost {
 			d.keys = append(d.keys, key...)
 			d.ends = append(d.ends, len(d.keys))
 		}
@@ -150,7 +159,7 @@ func (d *Decoder) key(mode byte) []byte {
 	case keyNumber:
 		n := d.uvarint()
 		if n >= uint64(len(d.ends)) {
-			d.expect(false, "key number not in the dictionary")
+			d.expect(d.lost, "key number not in the dictionary")
 			return nil
 		}
 		start, end := 0, d.ends[n]
@@ -159,7 +168,7 @@ func (d *Decoder) key(mode byte) []byte {
 		}
 		return d.keys[start:end:end]
 	}
-	d.expect(d.prevKey != nil, "no previous key")
+	d.expect(d.prevKey != nil || d.lost, "no previous key")
 	return d.prevKey
 }
 

@@ -3,6 +3,7 @@ package kv
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"strings"
@@ -195,4 +196,47 @@ func FuzzDecoder(f *testing.F) {
 	f.Fuzz(func(t *testing.T, payload []byte, ops uint32) {
 		checkDecode(t, payload, ops)
 	})
+}
+
+// TestLoseKeys: behind a missing batch the numbers of keys that were known before
+// it still hold, and no later number is taken for the wrong key.
+func TestLoseKeys(t *testing.T) {
+	var enc Encoder
+	enc.StartSegment()
+	refs := map[string]*KeyRef{"a": {}, "b": {}, "c": {}}
+	batch := func(keys ...string) ([]byte, uint32) {
+		enc.Begin(nil)
+		for _, k := range keys {
+			enc.Put(refs[k], []byte(k), &Row{ID: ID{Time: 7}, Num: int64(k[0])})
+		}
+		return bytes.Clone(enc.Bytes()), enc.Ops()
+	}
+	first, n1 := batch("a")
+	_, _ = batch("b") // is lost
+	third, n3 := batch("c", "c", "a", "b", "b", "c")
+	var dec Decoder
+	var got []string
+	collect := func(op *Op) error {
+		if op.Row.ID.Time != 7 || op.Kind == OpPut && op.Row.Num != int64(op.Key[0]) {
+			t.Errorf("row %+v of key %q", op.Row, op.Key)
+		}
+		got = append(got, fmt.Sprint(op.Kind, " ", string(op.Key)))
+		return nil
+	}
+	dec.StartSegment()
+	if err := dec.Decode(first, n1, collect); err != nil {
+		t.Fatal(err)
+	}
+	dec.LoseKeys()
+	if err := dec.Decode(third, n3, collect); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"1 a", "1 c", "1 c", "1 a", "4 ", "4 ", "4 "}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	dec.StartSegment()
+	if err := dec.Decode(third, n3, func(*Op) error { return nil }); !errors.Is(err, ErrBatch) {
+		t.Errorf("a new segment: %v", err)
+	}
 }

@@ -64,7 +64,7 @@ type Hider struct {
 // NewHider makes a hider of ranges that may overlap and stand in any order; nil
 // if none of them holds an ID. The list is not kept.
 func NewHider(ranges []IDRange) *Hider {
-	if ranges = joinRanges(ranges); len(ranges) == 0 {
+	if ranges = JoinRanges(ranges); len(ranges) == 0 {
 		return nil
 	}
 	return &Hider{ranges: ranges}
@@ -101,8 +101,8 @@ func (h *Hider) at(id ID) int {
 	return i
 }
 
-// joinRanges returns the ranges ascending and without overlap.
-func joinRanges(ranges []IDRange) []IDRange {
+// JoinRanges returns the ranges ascending and without overlap. The list is copied.
+func JoinRanges(ranges []IDRange) []IDRange {
 	sorted := make([]IDRange, 0, len(ranges))
 	for _, r := range ranges {
 		if !r.To.Less(r.From) {

@@ -8,16 +8,16 @@ import (
 	"tskv/kv"
 )
 
-// The layout of MANIFEST, version 1. All numbers are little-endian; crc is
+// The layout of MANIFEST, version 2. All numbers are little-endian; crc is
 // CRC32C.
 //
 //	  0  head        16 B  magic "TSKVMANI" | version u32 | crc u32 over the 12 bytes before
-//	 16  numbers     72 B  length u64 (of the whole file)
+//	 16  numbers     80 B  length u64 (of the whole file)
 //	                       generation u64 | dbID u64 | nextFile u64
-//	                       flushedSeq u64 | minSegment u64 | keys u64
+//	                       flushedSeq u64 | minSegment u64 | keys u64 | expires u64
 //	                       files u32 | tombstones u32 | rules u32
 //	                       unit u8 | flags u8 (bit 0: clean) | zero u16
-//	 88  files       96 B + keys, each:
+//	 96  files       96 B + keys, each:
 //	                       id u64 | size u64
 //	                       class u8 | tier u8 | zero u16 | footerCRC u32
 //	                       window i64 | minSeq u64 | maxSeq u64 | minTime u64 | maxTime u64
@@ -31,6 +31,9 @@ import (
 //	                       patternLen u32 | flags u8 (bit 0: prefix) | zero u24 | pattern
 //	end  crc          4 B  over everything before
 //
+// Version 1 has no expires, which counts as 0; what follows is 8 bytes earlier.
+// It is read, and never written.
+//
 // Every version keeps the head, so that a reader can tell "newer" from
 // "damaged": a sound head with a higher version is ErrVersion, whatever
 // follows it. Anything else that does not fit, a single zero byte that is not
@@ -38,10 +41,11 @@ import (
 // rename as a whole.
 const (
 	magic   = "TSKVMANI"
-	version = 1
+	version = 2
 
 	headLen      = 16
-	fixedLen     = headLen + 72
+	fixedLen     = headLen + 80
+	fixedLenV1   = headLen + 72
 	fileLen      = 96
 	tombstoneLen = 48
 	ruleLen      = 32
@@ -66,7 +70,7 @@ func appendState(dst []byte, s *State) []byte {
 	dst = append(dst, magic...)
 	dst = le.AppendUint32(dst, version)
 	dst = le.AppendUint32(dst, disk.CRC(0, dst[start:]))
-	for _, n := range []uint64{0, s.Generation, s.DBID, s.NextFile, s.FlushedSeq, s.MinSegment, s.Keys} {
+	for _, n := range []uint64{0, s.Generation, s.DBID, s.NextFile, s.FlushedSeq, s.MinSegment, s.Keys, s.Expires} {
 		dst = le.AppendUint64(dst, n)
 	}
 	dst = le.AppendUint32(dst, uint32(len(s.Files)))
@@ -117,13 +121,17 @@ func appendFile(dst []byte, f *File) []byte {
 
 // parseState reads what appendState wrote. The state shares data's memory.
 func parseState(name string, data []byte) (*State, error) {
-	if err := checkFrame(name, data); err != nil {
+	format, err := checkFrame(name, data)
+	if err != nil {
 		return nil, err
 	}
 	r := &reader{name: name, data: data[:len(data)-crcLen], off: headLen + 8}
 	s := &State{
 		Generation: r.u64(), DBID: r.u64(), NextFile: r.u64(),
 		FlushedSeq: r.u64(), MinSegment: r.u64(), Keys: r.u64(),
+	}
+	if format > 1 {
+		s.Expires = r.u64()
 	}
 	files, tombstones, rules := r.u32(), r.u32(), r.u32()
 	s.Unit, s.Clean = r.u8(), r.flag()
@@ -155,33 +163,37 @@ func parseState(name string, data []byte) (*State, error) {
 	return s, nil
 }
 
-// checkFrame checks head, length and checksum.
-func checkFrame(name string, data []byte) error {
+// checkFrame checks head, length and checksum, and returns the version.
+func checkFrame(name string, data []byte) (uint32, error) {
 	le := binary.LittleEndian
 	if len(data) < headLen {
-		return disk.Corrupt(name, 0, "%d bytes are no manifest", len(data))
+		return 0, disk.Corrupt(name, 0, "%d bytes are no manifest", len(data))
 	}
 	if string(data[:len(magic)]) != magic {
-		return disk.Corrupt(name, 0, "not a manifest: magic %q", data[:len(magic)])
+		return 0, disk.Corrupt(name, 0, "not a manifest: magic %q", data[:len(magic)])
 	}
 	if disk.CRC(0, data[:headLen-crcLen]) != le.Uint32(data[headLen-crcLen:]) {
-		return disk.Corrupt(name, 0, "checksum of the head")
+		return 0, disk.Corrupt(name, 0, "checksum of the head")
 	}
-	switch v := le.Uint32(data[len(magic):]); {
+	v := le.Uint32(data[len(magic):])
+	fixed := fixedLen
+	switch {
+	case v == 1:
+		fixed = fixedLenV1
 	case v > version:
-		return fmt.Errorf("%s: %w: it is version %d, this build reads up to %d", name, ErrVersion, v, version)
+		return 0, fmt.Errorf("%s: %w: it is version %d, this build reads up to %d", name, ErrVersion, v, version)
 	case v != version:
-		return disk.Corrupt(name, int64(len(magic)), "version %d was never written", v)
+		return 0, disk.Corrupt(name, int64(len(magic)), "version %d was never written", v)
 	}
-	if len(data) < fixedLen+crcLen {
-		return disk.Corrupt(name, headLen, "%d bytes are too few", len(data))
+	if len(data) < fixed+crcLen {
+		return 0, disk.Corrupt(name, headLen, "%d bytes are too few", len(data))
 	}
 	if n := le.Uint64(data[headLen:]); n != uint64(len(data)) {
-		return disk.Corrupt(name, headLen, "length %d in a file of %d bytes", n, len(data))
+		return 0, disk.Corrupt(name, headLen, "length %d in a file of %d bytes", n, len(data))
 	}
 	end := len(data) - crcLen
 	if disk.CRC(0, data[:end]) != le.Uint32(data[end:]) {
-		return disk.Corrupt(name, int64(end), "checksum")
+		return 0, disk.Corrupt(name, int64(end), "checksum")
 	}
-	return nil
+	return v, nil
 }

@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 func sample() *State {
 	return &State{
 		Generation: 7, DBID: 0x1122334455667788, Unit: 0, NextFile: 12,
-		FlushedSeq: 900, MinSegment: 4, Keys: 3, Clean: true,
+		FlushedSeq: 900, MinSegment: 4, Keys: 3, Expires: 2, Clean: true,
 		Files: []File{
 			{
 				ID: 9, Size: 4096, Class: 11, Window: 604_800_000, MinSeq: 1, MaxSeq: 450,
@@ -52,7 +52,7 @@ func sample() *State {
 }
 
 func TestGolden(t *testing.T) {
-	golden := filepath.Join("testdata", "v1.hex")
+	golden := filepath.Join("testdata", "v2.hex")
 	data := appendState(nil, sample())
 	if *update {
 		if err := os.WriteFile(golden, []byte(hex.Dump(data)), 0o644); err != nil {
@@ -75,6 +75,36 @@ func TestGolden(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, sample()) {
 		t.Errorf("read back\n%+v, want\n%+v", got, sample())
+	}
+}
+
+// TestReadsVersion1: the golden file of the first version is read as it was.
+func TestReadsVersion1(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("testdata", "v1.hex"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var data []byte
+	for line := range strings.Lines(string(text)) {
+		line, _, _ = strings.Cut(line, "|")
+		if fields := strings.Fields(line); len(fields) > 1 {
+			b, err := hex.DecodeString(strings.Join(fields[1:], ""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			data = append(data, b...)
+		}
+	}
+	want := sample()
+	want.Expires = 0
+	got, err := parseState("m", data)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("read %+v, %v, want %+v", got, err, want)
+	}
+	for i := range data {
+		if _, err := parseState("m", data[:i]); err == nil {
+			t.Fatalf("cut at %d accepted", i)
+		}
 	}
 }
 
@@ -156,7 +186,7 @@ func TestSealedDamage(t *testing.T) {
 }
 
 func TestHostileCounts(t *testing.T) {
-	for off := 72; off < 84; off += 4 {
+	for off := 80; off < 92; off += 4 {
 		data := appendState(nil, &State{NextFile: 1})
 		binary.LittleEndian.PutUint32(data[off:], math.MaxUint32)
 		allocs := testing.AllocsPerRun(1, func() {
@@ -178,12 +208,12 @@ func TestVersion(t *testing.T) {
 		binary.LittleEndian.PutUint32(b[12:], disk.CRC(0, b[:12]))
 		return b
 	}
-	for _, b := range [][]byte{setVersion(2), setVersion(math.MaxUint32), setVersion(2)[:headLen]} {
+	for _, b := range [][]byte{setVersion(3), setVersion(math.MaxUint32), setVersion(3)[:headLen]} {
 		_, err := parseState("MANIFEST", b)
 		if !errors.Is(err, ErrVersion) || errors.Is(err, disk.ErrCorrupt) {
 			t.Errorf("newer version: %v", err)
 		}
-		if err != nil && !strings.Contains(err.Error(), "reads up to 1") {
+		if err != nil && !strings.Contains(err.Error(), "reads up to 2") {
 			t.Errorf("unclear message: %v", err)
 		}
 	}
@@ -234,7 +264,7 @@ func randomState(rng *rand.Rand) *State {
 	}
 	s := &State{
 		Generation: rng.Uint64(), DBID: rng.Uint64(), Unit: uint8(rng.UintN(4)), NextFile: 1_000_000,
-		FlushedSeq: rng.Uint64(), MinSegment: rng.Uint64(), Keys: rng.Uint64(), Clean: rng.IntN(2) == 0,
+		FlushedSeq: rng.Uint64(), MinSegment: rng.Uint64(), Keys: rng.Uint64(), Expires: rng.Uint64(), Clean: rng.IntN(2) == 0,
 	}
 	for i := range rng.IntN(50) {
 		f := File{
@@ -292,7 +322,7 @@ func FuzzParse(f *testing.F) {
 			if err := s.check(); err != nil {
 				t.Fatalf("accepted, but %v", err)
 			}
-			if !bytes.Equal(appendState(nil, s), b) {
+			if b[len(magic)] == version && !bytes.Equal(appendState(nil, s), b) {
 				t.Fatal("accepted, but written otherwise")
 			}
 		}

@@ -26,6 +26,7 @@ type State struct {
 	FlushedSeq uint64 // files and tombstones hold every operation up to here
 	MinSegment uint64 // the first log segment that recovery replays
 	Keys       uint64 // living keys as of FlushedSeq
+	Expires    uint64 // those of them that have a time to live
 	Clean      bool   // written by a clean shutdown
 	Files      []File
 	Tombstones []kv.Tombstone

@@ -35,6 +35,20 @@ func Load(fsys disk.FS) (*State, error) {
 	return s, nil
 }
 
+// LoadFile reads a manifest file of any name, as tools do. Errors: as of Load,
+// but a missing file is just fs.ErrNotExist.
+func LoadFile(fsys disk.FS, name string) (*State, error) {
+	data, err := readAll(fsys, name)
+	if err != nil {
+		return nil, fmt.Errorf("load manifest: %w", err)
+	}
+	s, err := parseState(name, data)
+	if err != nil {
+		return nil, fmt.Errorf("load manifest: %w", err)
+	}
+	return s, nil
+}
+
 // readAll reads a file of at most maxBytes.
 func readAll(fsys disk.FS, name string) (data []byte, err error) {
 	f, err := fsys.Open(name)

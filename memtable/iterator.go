@@ -10,14 +10,14 @@ import (
 // a row with a sequence <= maxSeq that is neither aborted nor hidden by a
 // tombstone of this table (rows of FormDelete count). The caller holds a
 // reference until Close; from is not kept. The iterator belongs to one goroutine.
-func (t *Table) Iterator(from []byte, maxSeq uint64) kv.SeriesIterator {
-	return &iterator{t: t, maxSeq: maxSeq, probe: bucket{low: bytes.Clone(from)}}
+func (t *Table) Iterator(from []byte, maxSeq uint64) *Iterator {
+	return &Iterator{t: t, maxSeq: maxSeq, probe: bucket{low: bytes.Clone(from)}}
 }
 
-// iterator copies one bucket after the other, each under the lock. Between two
+// Iterator copies one bucket after the other, each under the lock. Between two
 // of them buckets may split, so it goes on from a key and not from an element:
 // from the bound of the bucket that followed.
-type iterator struct {
+type Iterator struct {
 	t       *Table
 	maxSeq  uint64
 	probe   bucket // low: where to go on; series: the copied ones
@@ -26,7 +26,8 @@ type iterator struct {
 	current *Series
 }
 
-func (it *iterator) Next() ([]byte, error) {
+// Next implements kv.SeriesIterator.
+func (it *Iterator) Next() ([]byte, error) {
 	it.current = nil
 	for {
 		for it.i < it.probe.n {
@@ -45,7 +46,7 @@ func (it *iterator) Next() ([]byte, error) {
 }
 
 // fill copies the series >= probe.low of the bucket that holds probe.low.
-func (it *iterator) fill() {
+func (it *Iterator) fill() {
 	it.t.mu.RLock()
 	defer it.t.mu.RUnlock()
 	e := floorBucket(it.t.index.order, &it.probe)
@@ -59,14 +60,18 @@ func (it *iterator) fill() {
 	}
 }
 
+// Label returns the label of the current series, under the rules of Series.Label.
+func (it *Iterator) Label() uint8 { return it.current.label }
+
 // Rows opens the rows of the current series.
-func (it *iterator) Rows(r kv.Range) (kv.Source, error) {
+func (it *Iterator) Rows(r kv.Range) (kv.Source, error) {
 	if it.current == nil {
 		panic("BUG: memtable: Rows without a current series")
 	}
 	return it.t.Source(it.current, r, it.maxSeq), nil
 }
 
-func (it *iterator) Close() {
+// Close implements kv.SeriesIterator.
+func (it *Iterator) Close() {
 	it.probe.n, it.i, it.last, it.current = 0, 0, true, nil
 }

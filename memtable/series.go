@@ -29,7 +29,19 @@ type Series struct {
 	twin   *Series // next series of the same hash; guarded by Table.mu
 	filled atomic.Bool
 	number uint32
+	label  uint8
 }
+
+// SetLabel puts a mark on the series that the table itself does not use; 0 at
+// first. Writer only.
+func (s *Series) SetLabel(label uint8) {
+	if s.label != label {
+		s.label = label
+	}
+}
+
+// Label returns the mark. Writer only, or when nothing is added any more.
+func (s *Series) Label() uint8 { return s.label }
 
 // Key returns the series' key; the caller must not change it. It is valid
 // while the caller holds a reference to the table.

@@ -82,6 +82,9 @@ func (t *Table) Unref() {
 	t.arena.release()
 }
 
+// Released reports whether the last reference was dropped.
+func (t *Table) Released() bool { return t.refs.Load() == 0 }
+
 // Find returns the series of a key, nil if the table has none.
 func (t *Table) Find(key []byte) *Series {
 	hash := t.index.hash(key)

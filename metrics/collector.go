@@ -57,6 +57,20 @@ func (s *instruments) gauge(name, help string, g *Gauge) {
 	})
 }
 
+// seconds exports a counter of nanoseconds.
+func (s *instruments) seconds(name, help string, c *Counter) {
+	s.add(name, help, func(d *prometheus.Desc) prometheus.Metric {
+		return prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(c.Value())/1e9)
+	})
+}
+
+// ratio exports what fn returns at the moment of the scrape.
+func (s *instruments) ratio(name, help string, fn func() float64) {
+	s.add(name, help, func(d *prometheus.Desc) prometheus.Metric {
+		return prometheus.MustNewConstMetric(d, prometheus.GaugeValue, fn())
+	})
+}
+
 func (s *instruments) histogram(name, help string, h *Histogram, sc scale) {
 	s.add(name, help, func(d *prometheus.Desc) prometheus.Metric { return h.metric(d, sc) })
 }

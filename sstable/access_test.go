@@ -1,9 +1,16 @@
 package sstable
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
+	"github.com/bits-and-blooms/bloom/v3"
+
+	"tskv/disk"
 	"tskv/disk/disktest"
 	"tskv/kv"
 )
@@ -133,5 +140,91 @@ func TestFilter(t *testing.T) {
 		if wrong > 400 {
 			t.Errorf("%d false positives in 20000", wrong)
 		}
+	}
+}
+
+// TestKeyHash: the hash is that of the library that adds the keys.
+func TestKeyHash(t *testing.T) {
+	rng := seeded(t)
+	for n := range 300 {
+		key := randomBytes(rng, n)
+		want, got := bloom.Locations(key, filterHashes), KeyHash(key)
+		if !slices.Equal(got.locations[:], want) {
+			t.Fatalf("%q: %x, want %x", key, got.locations, want)
+		}
+	}
+	key := []byte("series:00012345")
+	if n := testing.AllocsPerRun(100, func() { _ = KeyHash(key) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestCheckedBlocks: a block read through the map is not checked again, until the
+// residency is forgotten; Verify always checks.
+func TestCheckedBlocks(t *testing.T) {
+	dir := t.TempDir()
+	fs, err := disk.NewOS(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := seeded(t)
+	s := series{key: []byte("k")}
+	for i := range 20 * maxBlockRows { // so that index and first block are far from each other
+		s.rows = append(s.rows, kv.Row{ID: kv.ID{Time: uint64(i)}, Num: rng.Int64N(1000)})
+	}
+	p := build(t, fs, WriterOptions{FileID: 1}, []series{s}, 1000)
+	r := openTable(t, fs, p, ReaderOptions{})
+	newest := func(at int) error {
+		var row kv.Row
+		found, _, err := r.Newest(s.key, s.rows[at].ID, &row, nil)
+		if err == nil && (!found || !sameRow(&row, &s.rows[at])) {
+			t.Fatalf("row %d: %v, %+v", at, found, row)
+		}
+		return err
+	}
+	first := place{headerSize, 0}
+	r.ForgetResidency()
+	for i, want := range []bool{false, true, true} { // pread, map, map
+		if err := newest(5); err != nil || r.checked.has(first) != want {
+			t.Fatalf("read %d: checked %v, %v", i, r.checked.has(first), err)
+		}
+	}
+	var last int64
+	for b, err := range r.Blocks() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = b.Offset + int64(b.Length)
+	}
+	if last < 2<<granuleShift {
+		t.Fatalf("%d bytes of blocks", last)
+	}
+	file, err := os.OpenFile(filepath.Join(dir, disk.TableName(1)), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	for _, off := range []int64{headerSize + 1000, last - 1} { // of the first block and of the last one, which was not read yet
+		var b [1]byte
+		if _, err := file.ReadAt(b[:], off); err != nil {
+			t.Fatal(err)
+		}
+		b[0] ^= 1
+		if _, err := file.WriteAt(b[:], off); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := newest(len(s.rows) - 1); !errors.Is(err, disk.ErrCorrupt) {
+		t.Fatalf("a block that was never checked: %v", err)
+	}
+	if err := newest(len(s.rows) - 1); !errors.Is(err, disk.ErrCorrupt) {
+		t.Fatalf("a block whose check failed: %v", err)
+	}
+	if err := r.Verify(); !errors.Is(err, disk.ErrCorrupt) {
+		t.Fatalf("Verify: %v", err)
+	}
+	r.ForgetResidency()
+	if err := newest(5); !errors.Is(err, disk.ErrCorrupt) {
+		t.Fatalf("after the residency was forgotten: %v", err)
 	}
 }

@@ -23,7 +23,7 @@ func jittered(n int, value func(i int, rng *rand.Rand) (int64, uint8)) *kv.Rows 
 	return rows
 }
 
-// The three series of the design's table of bytes per sample.
+// Two series that the encoders are measured with.
 func counterRows(n int) *kv.Rows {
 	total := int64(0)
 	return jittered(n, func(_ int, rng *rand.Rand) (int64, uint8) {
@@ -40,39 +40,18 @@ func gaugeRows(n int) *kv.Rows {
 	})
 }
 
-func constantRows(n int) *kv.Rows {
-	return jittered(n, func(int, *rand.Rand) (int64, uint8) { return 215, 1 })
-}
-
-// TestBytesPerSample holds the design's sizes.
-func TestBytesPerSample(t *testing.T) {
-	const n = 20 * maxBlockRows
-	for _, c := range []struct {
-		name string
-		rows *kv.Rows
-		most float64
-	}{{"counter", counterRows(n), 1.85}, {"gauge", gaugeRows(n), 1.40}, {"constant", constantRows(n), 0.56}} {
-		d := newDisk()
-		p := buildRows(t, d, c.rows, 1)
-		got := float64(p.Size) / n
-		t.Logf("%s: %.3f bytes/sample", c.name, got)
-		if got > c.most {
-			t.Errorf("%s: %.3f bytes/sample, want at most %.2f", c.name, got, c.most)
-		}
-	}
-	const keys = 20_000
-	d := newDisk()
-	p := buildRows(t, d, gaugeRows(20), keys)
-	t.Logf("%d series of 20 rows: %.3f bytes/row, index %d", keys, float64(p.Size)/keys/20, p.IndexBytes)
-}
-
 // buildRows writes the same rows under several keys.
 func buildRows(t testing.TB, d disk.FS, rows *kv.Rows, keys int) Properties {
+	t.Helper()
+	return buildWith(t, d, WriterOptions{FileID: 1}, rows, keys)
+}
+
+func buildWith(t testing.TB, d disk.FS, opt WriterOptions, rows *kv.Rows, keys int) Properties {
 	t.Helper()
 	if err := d.MkdirAll(disk.TableDir); err != nil {
 		t.Fatal(err)
 	}
-	w, err := NewWriter(d, WriterOptions{FileID: 1})
+	w, err := NewWriter(d, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,5 +247,69 @@ func BenchmarkMayContain(b *testing.B) {
 				b.Fatal("false negative")
 			}
 		}
+	})
+}
+
+// BenchmarkZstdColumns reads files as a compaction writes them, with columns
+// under zstd and, for comparison, without.
+func BenchmarkZstdColumns(b *testing.B) {
+	const n = 20 * maxBlockRows
+	key := []byte("series:00000000")
+	for _, c := range []struct {
+		name string
+		rows *kv.Rows
+	}{{"slow", slowRows(n)}, {"levels", levelRows(n)}} {
+		for _, codec := range []Codec{CodecS2, CodecZstd} {
+			fs := osDisk(b)
+			p := buildWith(b, fs, WriterOptions{FileID: 1, Codec: codec}, c.rows, 1)
+			for _, cache := range []*Cache{nil, NewCache(32 << 20)} {
+				r := openTable(b, fs, p, ReaderOptions{Cache: cache})
+				name := fmt.Sprintf("%s/codec=%d,cache=%v/", c.name, codec, cache != nil)
+				b.Run(name+"newest", func(b *testing.B) {
+					rng := rand.New(rand.NewPCG(1, 2))
+					var row kv.Row
+					for b.Loop() {
+						at := c.rows.ID(rng.IntN(n))
+						if found, _, err := r.Newest(key, at, &row, nil); !found || err != nil || row.ID != at {
+							b.Fatal(found, err, row)
+						}
+					}
+					b.ReportMetric(float64(p.Size)/n, "B/row")
+				})
+				if cache != nil {
+					continue
+				}
+				b.Run(name+"scan", func(b *testing.B) {
+					for b.Loop() {
+						s, err := r.Source(key, kv.Everything)
+						for rows := new(kv.Rows); err == nil && rows != nil; {
+							rows, err = s.Next()
+						}
+						if s.Close(); err != nil {
+							b.Fatal(err)
+						}
+					}
+					perSecond(b, n, "rows")
+				})
+			}
+		}
+	}
+}
+
+// slowRows change seldom and by little; levelRows jump between 30 long numbers.
+func slowRows(n int) *kv.Rows {
+	v := int64(215)
+	return jittered(n, func(_ int, rng *rand.Rand) (int64, uint8) {
+		if rng.IntN(5) == 0 {
+			v += rng.Int64N(3) - 1
+		}
+		return v, 1
+	})
+}
+
+func levelRows(n int) *kv.Rows {
+	levels := rand.New(rand.NewPCG(3, 4)).Perm(30)
+	return jittered(n, func(_ int, rng *rand.Rand) (int64, uint8) {
+		return int64(levels[rng.IntN(30)])*123_456_789_012_345 + 7, 16
 	})
 }

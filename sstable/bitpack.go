@@ -19,8 +19,46 @@ func pack(dst []byte, values []uint64, width uint8) []byte {
 	start, size := len(dst), packedLen(len(values), width)
 	dst = grow(dst, size+8)
 	out := dst[start : start+size+8]
+	switch {
+	case width <= 8:
+		values, out = packOctets(out, values, uint(width))
+	case width <= 16:
+		values, out = packQuads(out, values, uint(width))
+	}
+	packRest(out, values, uint(width))
+	return dst[:start+size]
+}
+
+// packOctets packs eight values of at most 8 bits at a time; it returns what is
+// left of both.
+func packOctets(out []byte, v []uint64, w uint) ([]uint64, []byte) {
+	for len(v) >= 8 {
+		d := v[:8:8]
+		x := d[0] | d[1]<<(w&63) | d[2]<<(2*w&63) | d[3]<<(3*w&63)
+		y := d[4] | d[5]<<(w&63) | d[6]<<(2*w&63) | d[7]<<(3*w&63)
+		binary.LittleEndian.PutUint64(out, x|y<<(4*w&63))
+		v, out = v[8:], out[w:]
+	}
+	return v, out
+}
+
+// packQuads packs eight values of 9 to 16 bits at a time.
+func packQuads(out []byte, v []uint64, w uint) ([]uint64, []byte) {
+	for len(v) >= 8 {
+		d := v[:8:8]
+		x := d[0] | d[1]<<(w&63) | d[2]<<(2*w&63) | d[3]<<(3*w&63)
+		y := d[4] | d[5]<<(w&63) | d[6]<<(2*w&63) | d[7]<<(3*w&63)
+		binary.LittleEndian.PutUint64(out, x|y<<(4*w)) // a shift of 64 gives 0
+		binary.LittleEndian.PutUint64(out[8:], y>>(64-4*w))
+		v, out = v[8:], out[w:]
+	}
+	return v, out
+}
+
+// packRest packs values of any width one by one.
+func packRest(out []byte, values []uint64, w uint) {
 	var acc uint64
-	used, at, w := uint(0), 0, uint(width)
+	used, at := uint(0), 0
 	for _, v := range values {
 		acc |= v << used
 		used += w
@@ -31,8 +69,9 @@ func pack(dst []byte, values []uint64, width uint8) []byte {
 			acc = v >> (w - used) // a shift of 64 or more gives 0
 		}
 	}
-	binary.LittleEndian.PutUint64(out[at:], acc)
-	return dst[:start+size]
+	if used > 0 {
+		binary.LittleEndian.PutUint64(out[at:], acc)
+	}
 }
 
 // grow makes room for n more bytes and returns dst that much longer.

@@ -35,14 +35,29 @@ func (b *block) numeric() bool { return b.kind == kindNumeric || b.kind == kindP
 
 // parse checks the checksum, the bounds and the directory of a whole block.
 func (b *block) parse(data []byte, seed uint32) error {
+	if err := checkBlockLength(data); err != nil {
+		return err
+	}
+	if got, want := disk.CRC(seed, data[4:]), binary.LittleEndian.Uint32(data); got != want {
+		return fmt.Errorf("%w: checksum %08x, want %08x", errBlock, got, want)
+	}
+	return b.parseTrusted(data)
+}
+
+func checkBlockLength(data []byte) error {
 	if len(data) < blockHeaderSize+loadPad {
 		return fmt.Errorf("%w: %d bytes", errBlock, len(data))
 	}
 	if got := int64(binary.LittleEndian.Uint32(data[4:])); got != int64(len(data)) {
 		return fmt.Errorf("%w: length %d, indexed as %d", errBlock, got, len(data))
 	}
-	if got, want := disk.CRC(seed, data[4:]), binary.LittleEndian.Uint32(data); got != want {
-		return fmt.Errorf("%w: checksum %08x, want %08x", errBlock, got, want)
+	return nil
+}
+
+// parseTrusted is parse for a block whose checksum is known to be right.
+func (b *block) parseTrusted(data []byte) error {
+	if err := checkBlockLength(data); err != nil {
+		return err
 	}
 	b.data = data
 	b.kind, b.mode, b.scale = data[8], data[9], data[11]
@@ -130,6 +145,7 @@ type blockBuilder struct {
 	body      []byte
 	out       []byte
 	encoder   columnEncoder
+	zstd      *columnCompressor // nil: none
 }
 
 func (b *blockBuilder) start() { b.directory, b.body = b.directory[:0], b.body[:0] }
@@ -148,6 +164,11 @@ func (b *blockBuilder) integers(id uint8, values []uint64) {
 	if encoding == encConst && values[0] == 0 && id != colTime && id&firstsBit == 0 {
 		b.body = b.body[:start]
 		return
+	}
+	if b.zstd != nil && underZstd(id) && encoding >= encFor {
+		if p, better := b.zstd.pack(id, values, len(b.body)-start); p != nil {
+			b.body, encoding = append(b.body[:start], p...), better
+		}
 	}
 	b.entry(id, encoding, start)
 }

@@ -1,5 +1,7 @@
 package sstable
 
+import "encoding/binary"
+
 // blockEncoder turns runs into blocks.
 type blockEncoder struct {
 	builder    blockBuilder
@@ -33,7 +35,7 @@ func (e *blockEncoder) shared(r *run, runs []uint64, keys []byte, numeric bool) 
 	h := blockHeader{kind: kindPackedRaw, rows: r.rows(), series: len(runs)}
 	e.builder.start()
 	e.builder.integers(colRuns, runs)
-	e.builder.bytes(colKeys, encBytes, keys)
+	e.keys(keys)
 	e.differences(r.time, runs)
 	e.builder.integers(colTime|firstsBit, e.firsts)
 	e.builder.integers(colTime, e.diffs)
@@ -58,13 +60,20 @@ func (e *blockEncoder) finish(r *run, h blockHeader) []byte {
 			e.builder.bytes(colTagSets, encBytes, e.scratch)
 		}
 	}
-	h.minTime, h.maxTime = r.timeBounds()
+	h.minTime, h.maxTime = r.time[0], r.time[len(r.time)-1]
+	if h.series > 1 {
+		h.minTime, h.maxTime = r.timeBounds()
+	}
 	return e.builder.finish(h, e.seed)
 }
 
 // numeric prepares e.num and adds forms and exceptions.
 func (e *blockEncoder) numeric(r *run) (mode, scale uint8) {
 	n := r.rows()
+	if r.decimals == n && r.sameForms() {
+		e.num = append(e.num[:0], r.num...)
+		return scaleUniform, uint8(r.form[0])
+	}
 	e.num, e.form = extend(e.num[:0], n), extend(e.form[:0], n)
 	mode, scale = align(r, e.num, e.form)
 	if mode >= scaleExplicit {
@@ -89,6 +98,17 @@ func (e *blockEncoder) raw(r *run) {
 		p, encoding := e.compressor.pack(r.payload)
 		e.builder.bytes(colPayload, encoding, p)
 	}
+}
+
+// keys adds the keys of a packed block, with their length if they are compressed.
+func (e *blockEncoder) keys(keys []byte) {
+	p, encoding := e.compressor.pack(keys)
+	if encoding != encBytes {
+		e.scratch = binary.LittleEndian.AppendUint32(e.scratch[:0], uint32(len(keys)))
+		e.scratch = append(e.scratch, p...)
+		p = e.scratch
+	}
+	e.builder.bytes(colKeys, encoding, p)
 }
 
 // packedNum adds the mantissas as they are or as differences, whichever is shorter.

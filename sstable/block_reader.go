@@ -1,6 +1,7 @@
 package sstable
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -31,19 +32,32 @@ type blockReader struct {
 	runs        []uint64 // rows of each run, after openRuns
 	exceptions  exceptions
 	valuesReady bool
+	keys        []byte // front-coded, after openKeys
+	keysReady   bool
+	keyMemory   []byte
 	cached      cachedBlock
+	trusted     bool // the checksum is known to be right
+
+	z             *decompressor
+	inflated      [colTags + 1][]byte // memory of columns under zstd
+	inflatedBytes int                 // of the open block
 }
 
 // open verifies a block and opens its IDs.
-func (d *blockReader) open(data []byte, seed uint32, fileSets []kv.TagSet) error {
-	d.valuesReady, d.fileSets = false, fileSets
+func (d *blockReader) open(data []byte, seed uint32, fileSets []kv.TagSet, z *decompressor) error {
+	d.valuesReady, d.keysReady, d.inflatedBytes = false, false, 0
+	d.fileSets, d.z = fileSets, z
 	if len(data) > maxBlockBytes {
 		return fmt.Errorf("%w: %d bytes", errBlock, len(data))
 	}
-	if err := d.b.parse(data, seed); err != nil {
+	if d.trusted {
+		if err := d.b.parseTrusted(data); err != nil {
+			return err
+		}
+	} else if err := d.b.parse(data, seed); err != nil {
 		return err
 	}
-	if err := d.b.integers(&d.time, colTime, d.b.rows); err != nil {
+	if err := d.integers(&d.time, colTime); err != nil {
 		return err
 	}
 	if d.b.packed() != d.b.hasFirsts(colTime) {
@@ -54,7 +68,19 @@ func (d *blockReader) open(data []byte, seed uint32, fileSets []kv.TagSet) error
 			return err
 		}
 	}
-	return d.b.integers(&d.seq, colSeq, d.b.rows)
+	return d.integers(&d.seq, colSeq)
+}
+
+// integers opens a column with a value for each row; an absent one is all zeros.
+func (d *blockReader) integers(c *column, id uint8) error {
+	ref := &d.b.columns[id]
+	if !d.b.has(id) || ref.encoding != encForZstd && ref.encoding != encDeltaForZstd {
+		return d.b.integers(c, id, d.b.rows)
+	}
+	if err := d.inflate(c, id, ref.encoding, d.b.rows, d.b.data[ref.off:ref.off+ref.length]); err != nil {
+		return fmt.Errorf("%w %d of %d rows under zstd", err, id, d.b.rows)
+	}
+	return nil
 }
 
 // openValues opens forms, mantissas, tags and, unless only keys are wanted, the
@@ -64,8 +90,12 @@ func (d *blockReader) openValues(z *decompressor, keysOnly bool) error {
 		return nil
 	}
 	b := &d.b
-	if err := errors.Join(b.integers(&d.num, colNum, b.rows), b.integers(&d.form, colForm, b.rows),
-		b.integers(&d.tags, colTags, b.rows)); err != nil {
+	if !keysOnly || b.mode == scaleTrimmed {
+		if err := d.integers(&d.num, colNum); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(d.integers(&d.form, colForm), d.integers(&d.tags, colTags)); err != nil {
 		return err
 	}
 	if b.hasFirsts(colNum) {
@@ -100,7 +130,7 @@ func (d *blockReader) openValues(z *decompressor, keysOnly bool) error {
 func (d *blockReader) openPayload(z *decompressor) error {
 	var lengths column
 	b := &d.b
-	if err := b.integers(&lengths, colLength, b.rows); err != nil {
+	if err := d.integers(&lengths, colLength); err != nil {
 		return err
 	}
 	d.lengths = extend(d.lengths[:0], b.rows)
@@ -130,6 +160,31 @@ func (d *blockReader) openPayload(z *decompressor) error {
 		return err
 	}
 	d.payload = payload
+	return nil
+}
+
+// openKeys unpacks the keys of a packed block.
+func (d *blockReader) openKeys() error {
+	if d.keysReady {
+		return nil
+	}
+	p, encoding := d.b.bytes(colKeys)
+	d.keys = p
+	if encoding != encBytes {
+		if len(p) < 4 {
+			return fmt.Errorf("%w: keys of %d bytes", errBlock, len(p))
+		}
+		size := binary.LittleEndian.Uint32(p)
+		if size > maxBlockPayload+kv.MaxKey+2*binary.MaxVarintLen64 {
+			return fmt.Errorf("%w: keys of %d bytes", errBlock, size)
+		}
+		var err error
+		if d.keys, err = d.z.unpack(d.keyMemory, p[4:], encoding, int(size)); err != nil {
+			return err
+		}
+		d.keyMemory = d.keys
+	}
+	d.keysReady = true
 	return nil
 }
 

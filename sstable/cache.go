@@ -31,6 +31,8 @@ type Cache struct {
 	readers atomic.Uint64
 	hits    atomic.Uint64
 	misses  atomic.Uint64
+
+	decompressor decompressor // of all readers
 }
 
 // CacheStats are the numbers of a cache since it was made.

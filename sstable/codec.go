@@ -24,7 +24,7 @@ func newCompressor(codec Codec) (*compressor, error) {
 	}
 	var err error
 	c.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
-		zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false))
+		zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false), zstd.WithAllLitEntropyCompression(true))
 	if err != nil {
 		return nil, fmt.Errorf("make zstd encoder: %w", err)
 	}
@@ -51,9 +51,10 @@ func (c *compressor) pack(p []byte) ([]byte, uint8) {
 
 // decompressor unpacks the payloads of a reader; any goroutine may call it.
 type decompressor struct {
-	once sync.Once
-	zstd *zstd.Decoder
-	err  error
+	shared *decompressor // that does the work: 150 KB and more are too much for each of thousands of files
+	once   sync.Once
+	zstd   *zstd.Decoder
+	err    error
 }
 
 func (d *decompressor) open() {
@@ -87,6 +88,9 @@ func (d *decompressor) unpack(dst, packed []byte, encoding uint8, size int) ([]b
 		}
 		return out, nil
 	case encZstd:
+		if d.shared != nil {
+			d = d.shared
+		}
 		d.once.Do(d.open)
 		if d.err != nil {
 			return nil, fmt.Errorf("make zstd decoder: %w", d.err)

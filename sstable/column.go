@@ -145,12 +145,11 @@ func (c *column) decodeMiniblock(dst []uint64, i int) {
 	case encFor:
 		unpack(dst, src, width, anchor)
 	case encDeltaFor:
-		delta := c.delta(i)
-		unpack(dst, src, width, delta)
-		v := anchor - delta
+		unpack(dst, src, width, c.delta(i))
+		dst[0] = 0
 		for j := range dst {
-			v += dst[j]
-			dst[j] = v
+			anchor += dst[j]
+			dst[j] = anchor
 		}
 	case encLinearFor:
 		step := c.delta(i)

@@ -21,6 +21,11 @@ var planned = [3]uint8{encFor, encLinearFor, encDeltaFor}
 // span is a running minimum and maximum in signed order.
 type span struct{ min, max int64 }
 
+// emptySpan holds nothing.
+var emptySpan = span{math.MaxInt64, math.MinInt64}
+
+func (s *span) add(v uint64) { s.min, s.max = min(s.min, int64(v)), max(s.max, int64(v)) }
+
 func (s *span) width() uint8 { return uint8(bits.Len64(uint64(s.max) - uint64(s.min))) }
 
 // encode appends the column of 1 to maxBlockRows values and tells its encoding.
@@ -36,15 +41,7 @@ func (e *columnEncoder) encode(dst []byte, values []uint64) ([]byte, uint8) {
 		return appendUint64(dst, step), encConstDelta
 	}
 	nm := (len(values) + miniblockRows - 1) / miniblockRows
-	for i := range nm {
-		e.plan(i, values[i*miniblockRows:min(len(values), (i+1)*miniblockRows)])
-	}
-	best, bestSize := -1, 8*len(values)
-	for k := range planned {
-		if size := e.size(k, nm, len(values)); size < bestSize {
-			best, bestSize = k, size
-		}
-	}
+	best := e.choose(values, nm)
 	if best < 0 {
 		for _, v := range values {
 			dst = appendUint64(dst, v)
@@ -68,34 +65,139 @@ func constantStep(values []uint64) (uint64, bool) {
 	return step, true
 }
 
-// plan fills in anchor, delta and width of miniblock i for each encoding.
-func (e *columnEncoder) plan(i int, v []uint64) {
-	first := v[0]
-	plain := span{int64(first), int64(first)}
-	diff := span{math.MaxInt64, math.MinInt64}
-	prev := first
-	for _, x := range v[1:] {
-		d := int64(x - prev)
-		prev = x
-		plain.min, plain.max = min(plain.min, int64(x)), max(plain.max, int64(x))
-		diff.min, diff.max = min(diff.min, d), max(diff.max, d)
+// choose plans the encoding that takes the fewest bytes and returns its index in
+// planned, -1 if none is shorter than 8 bytes a value. A sample of every
+// miniblock bounds from below what each encoding takes; only those that may still
+// be the best are planned in full, the most promising one first.
+func (e *columnEncoder) choose(values []uint64, nm int) int {
+	least := e.bound(values, nm)
+	best, bestSize := -1, 8*len(values)-1
+	for range planned {
+		next := -1
+		for k, size := range least {
+			if size <= bestSize && (next < 0 || size < least[next]) {
+				next = k
+			}
+		}
+		if next < 0 {
+			break
+		}
+		least[next] = math.MaxInt
+		for i := range nm {
+			e.plan(next, i, miniblockOf(values, i))
+		}
+		if size := e.size(next, nm, len(values)); size < bestSize || size == bestSize && (best < 0 || next < best) {
+			best, bestSize = next, size
+		}
 	}
-	var step uint64
+	return best
+}
+
+func miniblockOf(values []uint64, i int) []uint64 {
+	return values[i*miniblockRows : min(len(values), (i+1)*miniblockRows)]
+}
+
+// bound returns sizes that the encodings take at least: each 8th value of a
+// miniblock tells a part of its range, and so of its width.
+func (e *columnEncoder) bound(values []uint64, nm int) [3]int {
+	var bits [3]int
+	for i := range nm {
+		v := miniblockOf(values, i)
+		first, step := v[0], stepOf(v)
+		plain := span{int64(first), int64(first)}
+		line, diff := span{}, emptySpan
+		for j := 0; j < len(v)-1; j += 8 {
+			plain.add(v[j])
+			line.add(v[j] - first - uint64(j)*step)
+			diff.add(v[j+1] - v[j])
+		}
+		plain.add(v[len(v)-1])
+		for k, s := range [...]span{plain, line, diff} {
+			if s.min <= s.max {
+				bits[k] += len(v) * int(s.width())
+			}
+		}
+	}
+	var sizes [3]int
+	for k, b := range bits {
+		sizes[k] = columnHeaderSize + nm + (b+7)/8
+	}
+	return sizes
+}
+
+// stepOf is the slope of the line from the first value to the last.
+func stepOf(v []uint64) uint64 {
 	if len(v) == 1 {
-		diff = span{}
-	} else {
-		step = slope(int64(prev-first), int64(len(v)-1))
+		return 0
 	}
-	var rest span
-	line := first
-	for _, x := range v {
-		r := int64(x - line)
-		line += step
-		rest.min, rest.max = min(rest.min, r), max(rest.max, r)
+	return slope(int64(v[len(v)-1]-v[0]), int64(len(v)-1))
+}
+
+// plan fills in anchor, delta and width of miniblock i for encoding k.
+func (e *columnEncoder) plan(k, i int, v []uint64) {
+	first := v[0]
+	switch planned[k] {
+	case encFor:
+		s := spanOf(v)
+		e.anchors[k][i], e.deltas[k][i], e.widths[k][i] = uint64(s.min), 0, s.width()
+	case encLinearFor:
+		step := stepOf(v)
+		s := spanOfLine(v, step)
+		e.anchors[k][i], e.deltas[k][i], e.widths[k][i] = first+uint64(s.min), step, s.width()
+	case encDeltaFor:
+		s := spanOfDifferences(v)
+		e.anchors[k][i], e.deltas[k][i], e.widths[k][i] = first, uint64(s.min), s.width()
 	}
-	e.anchors[0][i], e.deltas[0][i], e.widths[0][i] = uint64(plain.min), 0, plain.width()
-	e.anchors[1][i], e.deltas[1][i], e.widths[1][i] = first+uint64(rest.min), step, rest.width()
-	e.anchors[2][i], e.deltas[2][i], e.widths[2][i] = first, uint64(diff.min), diff.width()
+}
+
+// The three loops below are where the time of a compaction goes: two running
+// minima and maxima each, so that none waits for the one before.
+
+func spanOf(v []uint64) span {
+	a := span{int64(v[0]), int64(v[0])}
+	b := a
+	for ; len(v) >= 2; v = v[2:] {
+		x, y := int64(v[0]), int64(v[1])
+		a.min, a.max = min(a.min, x), max(a.max, x)
+		b.min, b.max = min(b.min, y), max(b.max, y)
+	}
+	if len(v) > 0 {
+		a.add(v[0])
+	}
+	return span{min(a.min, b.min), max(a.max, b.max)}
+}
+
+// spanOfLine is the span of the distances to a line from the first value on.
+func spanOfLine(v []uint64, step uint64) span {
+	var a, b span
+	line := v[0]
+	for ; len(v) >= 2; v = v[2:] {
+		x, y := int64(v[0]-line), int64(v[1]-line-step)
+		line += 2 * step
+		a.min, a.max = min(a.min, x), max(a.max, x)
+		b.min, b.max = min(b.min, y), max(b.max, y)
+	}
+	if len(v) > 0 {
+		a.add(v[0] - line)
+	}
+	return span{min(a.min, b.min), max(a.max, b.max)}
+}
+
+func spanOfDifferences(v []uint64) span {
+	if len(v) == 1 {
+		return span{}
+	}
+	a := span{int64(v[1] - v[0]), int64(v[1] - v[0])}
+	b := a
+	for ; len(v) >= 3; v = v[2:] {
+		x, y := int64(v[1]-v[0]), int64(v[2]-v[1])
+		a.min, a.max = min(a.min, x), max(a.max, x)
+		b.min, b.max = min(b.min, y), max(b.max, y)
+	}
+	if len(v) == 2 {
+		a.add(v[1] - v[0])
+	}
+	return span{min(a.min, b.min), max(a.max, b.max)}
 }
 
 // slope returns d/n, rounded to the nearest integer.

@@ -1,6 +1,7 @@
 package sstable
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -119,5 +120,155 @@ func TestColumnRandom(t *testing.T) {
 			values[i] = v + rng.Uint64()>>(40+rand.IntN(24))
 		}
 		checkColumn(t, values)
+	}
+}
+
+// TestSmallestIsChosen tries all encodings on columns of every nature.
+func TestSmallestIsChosen(t *testing.T) {
+	rng := seeded(t)
+	won := map[uint8]int{}
+	for range 400 {
+		values := randomColumn(rng, 1+rng.IntN(3000))
+		var e columnEncoder
+		got, encoding := e.encode(nil, values)
+		won[encoding]++
+		if encoding <= encConstDelta {
+			continue
+		}
+		least, want := 8*len(values), uint8(encRaw64)
+		nm := (len(values) + miniblockRows - 1) / miniblockRows
+		for k, other := range planned {
+			for i := range nm {
+				e.plan(k, i, miniblockOf(values, i))
+			}
+			size := e.size(k, nm, len(values))
+			if encoded := e.write(nil, k, nm, values); len(encoded) != size {
+				t.Fatalf("encoding %d: %d bytes, planned as %d", other, len(encoded), size)
+			}
+			if size < least {
+				least, want = size, other
+			}
+		}
+		if len(got) != least || encoding != want {
+			t.Fatalf("encoding %d of %d bytes; %d takes %d", encoding, len(got), want, least)
+		}
+	}
+	for _, encoding := range []uint8{encConst, encConstDelta, encFor, encDeltaFor, encLinearFor, encRaw64} {
+		if won[encoding] == 0 {
+			t.Errorf("encoding %d was never chosen: %v", encoding, won)
+		}
+	}
+}
+
+// randomColumn makes n values of a nature that suits one of the encodings.
+func randomColumn(rng *rand.Rand, n int) []uint64 {
+	values := make([]uint64, n)
+	nature, noise, step := rng.IntN(7), uint64(1)<<rng.IntN(30), rng.Uint64()>>rng.IntN(64)
+	v := rng.Uint64()
+	for i := range values {
+		switch nature {
+		case 0: // constant
+		case 1: // steps
+			v += step
+		case 2: // around a level
+			values[i] = step + rng.Uint64N(noise)
+			continue
+		case 3: // a walk
+			v += rng.Uint64N(noise) - noise/2
+		case 4: // a line with noise
+			values[i] = uint64(i)*step + rng.Uint64N(noise)
+			continue
+		case 5:
+			v = rng.Uint64()
+		case 6: // levels that come again
+			v = uint64(rng.IntN(9)) * step
+		}
+		values[i] = v
+	}
+	return values
+}
+
+// TestZstdColumns packs columns of every nature under zstd, whether that pays or
+// not, and reads them in every way.
+func TestZstdColumns(t *testing.T) {
+	rng := seeded(t)
+	z, err := newCompressor(CodecZstd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var unpacker decompressor
+	defer unpacker.close()
+	c := columnCompressor{z: z}
+	d := blockReader{z: &unpacker}
+	for range 300 {
+		values := randomColumn(rng, 2+rng.IntN(2000))
+		for _, encoding := range []uint8{encForZstd, encDeltaForZstd} {
+			body := c.encode(encoding, values)
+			var col column
+			if err := d.inflate(&col, colNum, encoding, len(values), body); err != nil {
+				t.Fatal(err)
+			}
+			got := make([]uint64, len(values))
+			if col.decode(got, 0); !slices.Equal(got, values) {
+				t.Fatalf("encoding %d: %d values differ", encoding, len(values))
+			}
+			for range 20 {
+				i := rng.IntN(len(values))
+				if v := col.at(i); v != values[i] {
+					t.Fatalf("encoding %d: row %d is %d, want %d", encoding, i, v, values[i])
+				}
+			}
+			cut := body[:rng.IntN(len(body))]
+			if err := d.inflate(&col, colNum, encoding, len(values), cut); !errors.Is(err, errColumn) {
+				t.Fatalf("encoding %d: cut to %d of %d bytes: %v", encoding, len(cut), len(body), err)
+			}
+			if err := d.inflate(&col, colNum, encoding, len(values)+1, body); !errors.Is(err, errColumn) &&
+				packedLen(len(values), body[16]) != packedLen(len(values)+1, body[16]) {
+				t.Fatalf("encoding %d: one row more: %v", encoding, err)
+			}
+		}
+	}
+}
+
+// TestZstdPays: only what saves a quarter and a bit for each row is under zstd.
+func TestZstdPays(t *testing.T) {
+	rng := seeded(t)
+	z, err := newCompressor(CodecZstd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var e columnEncoder
+	chosen := 0
+	for range 300 {
+		c := columnCompressor{z: z}
+		values := randomColumn(rng, 1+rng.IntN(3000))
+		plain, _ := e.encode(nil, values)
+		if p, _ := c.pack(colNum, values, len(plain)); p != nil {
+			chosen++
+			if 4*len(p) > 3*len(plain)+4 || 8*(len(plain)-len(p)) < len(values)-8 {
+				t.Fatalf("%d bytes instead of %d for %d values", len(p), len(plain), len(values))
+			}
+		}
+	}
+	if chosen == 0 {
+		t.Fatal("zstd was never chosen")
+	}
+	c := columnCompressor{z: z}
+	tries := 0
+	for range 200 { // a sample promises much, the column holds little
+		values := make([]uint64, maxBlockRows)
+		for i := range values {
+			if values[i] = rng.Uint64(); i/miniblockRows%(maxBlockRows/miniblockRows/sampleMiniblocks) == 0 {
+				values[i] = 7 * (values[i] & 1)
+			}
+		}
+		before := c.pauses[colNum]
+		c.pack(colNum, values, 8*len(values))
+		if before.left == 0 {
+			tries++
+		}
+	}
+	if tries == 0 || tries > 20 {
+		t.Errorf("%d of 200 columns that do not compress were tried", tries)
 	}
 }

@@ -24,6 +24,9 @@ const (
 	entryHasSeq   = 0x04
 	entryDeletes  = 0x08
 	entryTags     = 0x10
+	entryNext     = 0x20 // the run after that of the entry before, in the same packed block
+	entrySameRows = 0x40 // as the entry before; only with entryNext
+	entryFlags    = 0x7f
 )
 
 // entry is what the index says of a series.
@@ -46,8 +49,15 @@ type place struct {
 
 func (e *entry) place() place { return place{e.offset, e.length} }
 
-// append encodes the entry; times are relative to base.
-func (e *entry) append(dst []byte, base uint64) []byte {
+// follows reports whether e is the run after prev in the same packed block.
+func (e *entry) follows(prev *entry) bool {
+	return prev != nil && e.kind == entryPacked && prev.kind == entryPacked && e.place() == prev.place() &&
+		e.run == prev.run+1 && e.firstRow == prev.firstRow+int(prev.rows)
+}
+
+// append encodes the entry; times are relative to base. prev is the entry before
+// if this one may lean on it.
+func (e *entry) append(dst []byte, base uint64, prev *entry) []byte {
 	flags := byte(e.kind)
 	if e.minID.Seq|e.maxID.Seq != 0 {
 		flags |= entryHasSeq
@@ -58,17 +68,41 @@ func (e *entry) append(dst []byte, base uint64) []byte {
 	if e.tagBits != 0 {
 		flags |= entryTags
 	}
+	next := e.follows(prev)
+	if next {
+		flags |= entryNext
+		if e.rows == prev.rows {
+			flags |= entrySameRows
+		}
+	}
 	dst = append(dst, flags)
-	dst = binary.AppendUvarint(dst, e.rows)
+	if flags&entrySameRows == 0 {
+		dst = binary.AppendUvarint(dst, e.rows)
+	}
 	if e.deletes != 0 {
 		dst = binary.AppendUvarint(dst, e.deletes)
 	}
-	dst = binary.AppendUvarint(dst, e.minID.Time-base)
-	dst = binary.AppendUvarint(dst, e.maxID.Time-e.minID.Time)
+	if next {
+		dst = binary.AppendVarint(dst, int64(e.minID.Time-prev.minID.Time))
+		dst = binary.AppendVarint(dst, int64(e.duration()-prev.duration()))
+	} else {
+		dst = binary.AppendUvarint(dst, e.minID.Time-base)
+		dst = binary.AppendUvarint(dst, e.duration())
+	}
 	if flags&entryHasSeq != 0 {
 		dst = binary.AppendUvarint(dst, e.minID.Seq)
 		dst = binary.AppendUvarint(dst, e.maxID.Seq)
 	}
+	if !next {
+		dst = e.appendPlace(dst)
+	}
+	if e.tagBits != 0 {
+		dst = appendUint64(dst, e.tagBits)
+	}
+	return dst
+}
+
+func (e *entry) appendPlace(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(e.offset)/8)
 	dst = binary.AppendUvarint(dst, uint64(e.length))
 	switch e.kind {
@@ -78,11 +112,11 @@ func (e *entry) append(dst []byte, base uint64) []byte {
 	case entryList:
 		dst = binary.AppendUvarint(dst, e.blocks)
 	}
-	if e.tagBits != 0 {
-		dst = appendUint64(dst, e.tagBits)
-	}
 	return dst
 }
+
+// duration is the time from the first row to the last.
+func (e *entry) duration() uint64 { return e.maxID.Time - e.minID.Time }
 
 // fields reads unsigned numbers one after the other and remembers a failure.
 type fields struct {
@@ -148,22 +182,73 @@ func (f *fields) uint64() uint64 {
 	return v
 }
 
-// parse decodes a whole entry body; places must lie below dataEnd.
-func (e *entry) parse(body []byte, base uint64, dataEnd int64) error {
-	if len(body) == 0 {
-		return errIndex
+// signed reads a number that may be negative.
+func (f *fields) signed() uint64 {
+	v := f.next()
+	return v>>1 ^ -(v & 1)
+}
+
+// parse decodes a whole entry body; places must lie below dataEnd. prev is the
+// entry before, nil if there is none to lean on; it may be e itself.
+func (e *entry) parse(body []byte, base uint64, dataEnd int64, prev *entry) error {
+	if len(body) == 0 || body[0]&^entryFlags != 0 {
+		return fmt.Errorf("%w: entry", errIndex)
 	}
 	f := fields{b: body[1:]}
 	flags := body[0]
-	*e = entry{kind: entryKind(flags & entryKindMask), rows: f.next()}
+	var n entry
+	if flags&(entryNext|entrySameRows) == 0 {
+		n = entry{kind: entryKind(flags & entryKindMask), rows: f.next()}
+	} else if err := n.next(prev, flags, &f); err != nil {
+		return err
+	}
 	if flags&entryDeletes != 0 {
-		e.deletes = f.next()
+		n.deletes = f.next()
 	}
-	e.minID.Time = base + f.next()
-	e.maxID.Time = e.minID.Time + f.next()
+	if flags&entryNext != 0 {
+		n.minID.Time = prev.minID.Time + f.signed()
+		n.maxID.Time = n.minID.Time + prev.duration() + f.signed()
+	} else {
+		n.minID.Time = base + f.next()
+		n.maxID.Time = n.minID.Time + f.next()
+	}
 	if flags&entryHasSeq != 0 {
-		e.minID.Seq, e.maxID.Seq = f.next(), f.next()
+		n.minID.Seq, n.maxID.Seq = f.next(), f.next()
 	}
+	if flags&entryNext == 0 {
+		n.parsePlace(&f, dataEnd)
+	}
+	if flags&entryTags != 0 {
+		n.tagBits = f.uint64()
+	}
+	switch {
+	case f.bad, len(f.b) > 0, n.kind > entryList, n.rows == 0, n.deletes > n.rows, n.maxID.Less(n.minID), n.length == 0,
+		n.kind == entryOwn && n.rows > maxBlockRows, n.kind == entryPacked && n.rows > maxBlockRows:
+		return fmt.Errorf("%w: entry", errIndex)
+	}
+	*e = n
+	return nil
+}
+
+// next begins the entry of the run after prev.
+func (e *entry) next(prev *entry, flags byte, f *fields) error {
+	if prev == nil || flags&entryNext == 0 || entryKind(flags&entryKindMask) != entryPacked || prev.kind != entryPacked {
+		return fmt.Errorf("%w: entry leans on nothing", errIndex)
+	}
+	*e = entry{
+		kind: entryPacked, rows: prev.rows, offset: prev.offset, length: prev.length,
+		run: prev.run + 1, firstRow: prev.firstRow + int(prev.rows),
+	}
+	if flags&entrySameRows == 0 {
+		e.rows = f.next()
+	}
+	if e.run >= maxPackedRun || e.firstRow >= maxBlockRows {
+		return fmt.Errorf("%w: entry leans on the last run", errIndex)
+	}
+	return nil
+}
+
+func (e *entry) parsePlace(f *fields, dataEnd int64) {
 	e.offset = int64(f.bounded(uint64(dataEnd)/8)) * 8
 	e.length = int(f.bounded(uint64(dataEnd - e.offset)))
 	switch e.kind {
@@ -172,14 +257,4 @@ func (e *entry) parse(body []byte, base uint64, dataEnd int64) error {
 	case entryList:
 		e.blocks = f.next()
 	}
-	if flags&entryTags != 0 {
-		e.tagBits = f.uint64()
-	}
-	switch {
-	case f.bad, len(f.b) > 0, e.kind > entryList, flags&^(entryKindMask|entryHasSeq|entryDeletes|entryTags) != 0,
-		e.rows == 0, e.deletes > e.rows, e.maxID.Less(e.minID), e.length == 0,
-		e.kind == entryOwn && e.rows > maxBlockRows, e.kind == entryPacked && e.rows > maxBlockRows:
-		return fmt.Errorf("%w: entry", errIndex)
-	}
-	return nil
 }

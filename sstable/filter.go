@@ -5,22 +5,10 @@ import (
 	"errors"
 	"math"
 
-	"github.com/bits-and-blooms/bloom/v3"
-
 	"tskv/disk"
 )
 
 var errFilter = errors.New("malformed filter")
-
-// Hash is a key as the filters see it, computed once for any number of tables.
-type Hash struct{ locations [filterHashes]uint64 }
-
-// KeyHash hashes a key.
-func KeyHash(key []byte) Hash {
-	var h Hash
-	copy(h.locations[:], bloom.Locations(key, filterHashes))
-	return h
-}
 
 // filterTrailer is what follows the words: m u64, k u32, crc u32.
 const filterTrailer = 16

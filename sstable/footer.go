@@ -13,6 +13,7 @@ var errFooter = errors.New("malformed footer")
 
 // footer is the decoded end of a file.
 type footer struct {
+	version                         uint32
 	fileID                          uint64
 	size                            int64
 	index, top, tags, filter, props place
@@ -48,8 +49,9 @@ func (f *footer) parse(b []byte, fileID uint64, size int64) error {
 	if got := disk.CRC(seed(fileID), b[4:]); got != f.crc {
 		return fmt.Errorf("%w: checksum %08x, want %08x", errFooter, got, f.crc)
 	}
-	if v := binary.LittleEndian.Uint32(b[4:]); v > formatVersion {
-		return fmt.Errorf("%w: %d, this program reads up to %d", ErrVersion, v, formatVersion)
+	f.version = binary.LittleEndian.Uint32(b[4:])
+	if f.version > formatVersion {
+		return fmt.Errorf("%w: %d, this program reads up to %d", ErrVersion, f.version, formatVersion)
 	}
 	f.fileID, f.size = load64(b, 8), int64(load64(b, 16))
 	if f.fileID != fileID || f.size != size {

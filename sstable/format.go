@@ -2,7 +2,8 @@ package sstable
 
 import "tskv/disk"
 
-// The layout of a table file, sst/%016x.sst. All integers are little-endian,
+// The layout of a table file, sst/%016x.sst, version 2. What version 1 did not
+// have is marked (2); the rest is the same. All integers are little-endian,
 // "uvarint" is the one of encoding/binary, a CRC is CRC32C seeded with the low
 // half of the file's ID xor its high half, so that a section of another file
 // never verifies. Sections start at multiples of 8 (the filter: 64), the gaps
@@ -37,7 +38,8 @@ import "tskv/disk"
 //	tagSets         the block's own sets, as in the file's section
 //	exceptions      numeric blocks: count u16, count x { row u16, form u8, zero u8, length u32 }, the bytes
 //	runs            packed: rows of each run
-//	keys            packed: uvarint bytes shared with the key before, uvarint length of the rest, the rest
+//	keys            packed: uvarint bytes shared with the key before, uvarint length of the rest, the rest;
+//	                (2) if compressed, their length u32 comes before
 //	id | 0x80       packed: the first value of each run; column id then holds differences to
 //	                the row before (anything in the first row of a run)
 //
@@ -56,7 +58,12 @@ import "tskv/disk"
 //	3 DELTA_FOR    value = value before + delta + packed; the first one of a miniblock is its anchor
 //	4 LINEAR_FOR   value = anchor + j*delta + packed, j = row in the miniblock
 //	5 RAW64        8 bytes each
-//	6, 7           reserved: FOR and DELTA_FOR under zstd
+//	6 FOR+ZSTD     (2) value = base + packed
+//	7 DELTA_FOR+ZSTD (2) value = value before + base + packed; the first one is first, its packed value nothing
+//
+// 6 and 7 are for the columns time to tags. They have no miniblocks:
+//
+//	first u64 | base u64 | width u8 (1 to 64) | zstd frame of the n values at width bits
 //
 // FOR, DELTA_FOR and LINEAR_FOR come in miniblocks of 128 values (the last may
 // be shorter), each of which can be found and decoded alone:
@@ -84,6 +91,9 @@ import "tskv/disk"
 //	       uvarint rows, [deletes], minTime - file's, maxTime - minTime, [minSeq, maxSeq]
 //	       uvarint offset/8, uvarint length; packed: uvarint run, uvarint first row;
 //	       list: uvarint blocks; [tag bits u64]
+//	       (2) flag 32, packed only and not at every 16th entry: the run after that of the entry before in the
+//	       same block. Offset, length, run and first row are left out; minTime and maxTime - minTime are zigzag
+//	       varints of the difference to those of the entry before. With it flag 64: rows as before, left out.
 //
 // Tag bits are a superset: bit (crc of the tag, unseeded) & 63 of every tag.
 //
@@ -103,7 +113,7 @@ import "tskv/disk"
 //	 24 index, 40 top index, 56 tag sets, 72 filter, 88 properties: { offset u64, length u64 }
 //	104 minTime u64   112 maxTime u64   120 magic "TSKVEND1"
 const (
-	formatVersion = 1
+	formatVersion = 2
 
 	headerSize  = 64
 	headerMagic = "TSKVSST1"
@@ -168,15 +178,17 @@ const (
 )
 
 const (
-	encConst      = 0
-	encConstDelta = 1
-	encFor        = 2
-	encDeltaFor   = 3
-	encLinearFor  = 4
-	encRaw64      = 5
-	encBytes      = 16
-	encS2         = 17
-	encZstd       = 18
+	encConst        = 0
+	encConstDelta   = 1
+	encFor          = 2
+	encDeltaFor     = 3
+	encLinearFor    = 4
+	encRaw64        = 5
+	encForZstd      = 6
+	encDeltaForZstd = 7
+	encBytes        = 16
+	encS2           = 17
+	encZstd         = 18
 )
 
 const (

@@ -30,7 +30,7 @@ func FuzzBlock(f *testing.F) {
 		var d blockReader
 		var z decompressor
 		defer z.close()
-		if err := d.open(data, 0, nil); err != nil {
+		if err := d.open(data, 0, nil, &z); err != nil {
 			return
 		}
 		var out batch
@@ -101,9 +101,9 @@ func FuzzIndex(f *testing.F) {
 		data = bytes.Clone(data)
 		var p page
 		if err := p.parse(data, 0, false); err == nil {
-			if body, err := p.find(key); err == nil && body != nil {
-				var e entry
-				_ = e.parse(body, 1, 1<<20)
+			var e entry
+			if found, err := p.find(key, 1, 1<<20, &e); found != (err == nil && e.rows > 0) {
+				t.Fatalf("found %v, %v: %+v", found, err, e)
 			}
 		}
 		if len(data) >= 8 {

@@ -17,7 +17,7 @@ type indexBuilder struct {
 }
 
 func (b *indexBuilder) add(key []byte, e *entry) {
-	b.body = e.append(b.body[:0], 0)
+	b.body = e.append(b.body[:0], 0, nil)
 	b.arena = binary.AppendUvarint(b.arena, uint64(len(key)))
 	b.arena = append(b.arena, key...)
 	b.arena = append(b.arena, byte(len(b.body)))
@@ -31,7 +31,7 @@ func (b *indexBuilder) all(fn func(key []byte, e *entry) error) error {
 	for len(f.b) > 0 {
 		key := f.bytes(kv.MaxKey)
 		n := int(f.b[0])
-		if err := e.parse(f.b[1:1+n], 0, 1<<62); err != nil {
+		if err := e.parse(f.b[1:1+n], 0, 1<<62, nil); err != nil {
 			panic("BUG: sstable: own index entry: " + err.Error())
 		}
 		f.b = f.b[1+n:]

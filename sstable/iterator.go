@@ -93,8 +93,15 @@ func (it *iterator) nextEntry() error {
 		return fmt.Errorf("%w: key at %d", errIndex, it.off)
 	}
 	it.key = append(it.key[:raw.shared], raw.rest...)
+	prev := &it.entry
+	if first {
+		prev = nil
+	}
+	if err := it.entry.parse(raw.body, it.r.footer.minTime, it.r.footer.index.offset, prev); err != nil {
+		return err
+	}
 	it.off = off
-	return it.entry.parse(raw.body, it.r.footer.minTime, it.r.footer.index.offset)
+	return nil
 }
 
 // Rows opens the rows of the current series.
@@ -151,7 +158,7 @@ func (it *iterator) packedBlock() (*packedBlock, error) {
 func (p *packedBlock) decode(r *Reader) error {
 	r.opened()
 	d := &p.reader
-	if err := d.open(p.buf, r.seed, r.tagSets); err != nil {
+	if err := d.open(p.buf, r.seed, r.tagSets, &r.decompressor); err != nil {
 		return err
 	}
 	w, err := d.openRuns()

@@ -114,6 +114,10 @@ func shapes() []shape {
 			row.Tags = randomTags(rng)
 		}},
 		{"mixed", func(i int, last kv.ID) kv.ID { return kv.ID{Time: last.Time, Seq: last.Seq + 3} }, anyRow},
+		{"slow", regular, func(_ *rand.Rand, i int, row *kv.Row) { row.Form, row.Num = 1, 215+int64(i%11/10) }},
+		{"levels", func(i int, last kv.ID) kv.ID { return kv.ID{Time: last.Time + uint64(1+i%3*1_000_000)} }, func(rng *rand.Rand, i int, row *kv.Row) {
+			row.Form, row.Num = 16, 1e15+int64(rng.IntN(5))*123_456_789_012_345
+		}},
 		{"deletes", regular, func(_ *rand.Rand, _ int, row *kv.Row) { row.Form = kv.FormDelete }},
 		{"extreme", func(i int, _ kv.ID) kv.ID {
 			if i%2 == 0 {
@@ -153,10 +157,10 @@ func randomModel(rng *rand.Rand, lengths []int, short int) []series {
 			if k%2 == 0 && n > 1 {
 				rows = ends(rows)
 			}
-			model = append(model, series{fmt.Appendf(nil, "%s:%d", s.name, k), rows})
+			model = append(model, series{key: fmt.Appendf(nil, "%s:%d", s.name, k), rows: rows})
 		}
 		for k := range short {
-			model = append(model, series{fmt.Appendf(nil, "%s:short:%05d", s.name, k), s.rows(rng, 1+rng.IntN(30))})
+			model = append(model, series{key: fmt.Appendf(nil, "%s:short:%05d", s.name, k), rows: s.rows(rng, 1+rng.IntN(30))})
 		}
 	}
 	return sortModel(model)

@@ -66,12 +66,16 @@ func (q *query) newest(r *Reader, key []byte, at kv.ID, row *kv.Row, buf []byte)
 	if err != nil {
 		return false, buf, err
 	}
-	data, _, err := r.view(where, &q.block)
+	data, mapped, err := r.view(where, &q.block)
 	if err != nil {
 		return false, buf, err
 	}
+	q.reader.trusted = mapped && r.checked.has(where)
 	q.reader.cached = r.cached(where)
 	buf, err = q.read(r, data, at, row, buf)
+	if mapped && err == nil && !q.reader.trusted {
+		r.checked.set(where)
+	}
 	return err == nil, buf, r.corrupt(where, err)
 }
 
@@ -84,12 +88,17 @@ func (q *query) blockFor(r *Reader, at kv.ID) (place, error) {
 		return where, nil
 	}
 	for level := listRoot; level >= listLeaf; level-- {
-		data, _, err := r.view(where, &q.list)
+		data, mapped, err := r.view(where, &q.list)
 		if err != nil {
 			return where, err
 		}
 		var list blockList
-		if err := list.parse(data, r.seed, r.footer.index.offset); err != nil {
+		if mapped && r.checked.has(where) {
+			err = list.parseTrusted(data, r.footer.index.offset)
+		} else if err = list.parse(data, r.seed, r.footer.index.offset); mapped && err == nil {
+			r.checked.set(where)
+		}
+		if err != nil {
 			return where, r.corrupt(where, err)
 		}
 		i := list.last(at)
@@ -111,7 +120,7 @@ func (q *query) blockFor(r *Reader, at kv.ID) (place, error) {
 func (q *query) read(r *Reader, data []byte, at kv.ID, row *kv.Row, buf []byte) ([]byte, error) {
 	r.opened()
 	d := &q.reader
-	if err := d.open(data, r.seed, r.tagSets); err != nil {
+	if err := d.open(data, r.seed, r.tagSets, &r.decompressor); err != nil {
 		return buf, err
 	}
 	w, err := d.windowOf(&q.entry, &q.ref)

@@ -16,17 +16,18 @@ type pageBuilder struct {
 	restarts []uint16
 	first    []byte // key of the page's first entry
 	last     []byte
+	prev     entry
 	entries  int
 }
 
 // add appends an entry; false if the page has to be finished first.
 func (p *pageBuilder) add(key []byte, e *entry, base uint64) bool {
-	shared := 0
+	shared, prev := 0, (*entry)(nil)
 	restart := p.entries%restartEvery == 0
 	if !restart {
-		shared = commonPrefix(p.last, key)
+		shared, prev = commonPrefix(p.last, key), &p.prev
 	}
-	p.body = e.append(p.body[:0], base)
+	p.body = e.append(p.body[:0], base, prev)
 	size := len(p.buf) + len(key) - shared + len(p.body) + 3*binary.MaxVarintLen32 + 2*(len(p.restarts)+1) + 6
 	if p.entries > 0 && size > maxPageSize {
 		return false
@@ -42,7 +43,7 @@ func (p *pageBuilder) add(key []byte, e *entry, base uint64) bool {
 	if p.entries == 0 {
 		p.first = append(p.first[:0], key...)
 	}
-	p.last = append(p.last[:0], key...)
+	p.last, p.prev = append(p.last[:0], key...), *e
 	p.entries++
 	return true
 }
@@ -153,36 +154,60 @@ func (p *page) seek(key []byte) (int, error) {
 
 func (p *page) restart(i int) int { return int(binary.LittleEndian.Uint16(p.restarts[2*i:])) }
 
-// find returns the body of key's entry, nil if the page does not have it. It
-// never builds a key: known is how much of key the entry before matches, which
-// decides most entries by their shared length alone.
-func (p *page) find(key []byte) ([]byte, error) {
+// find decodes key's entry into e; false if the page does not have it. It never
+// builds a key: known is how much of key the entry before matches, which decides
+// most entries by their shared length alone.
+func (p *page) find(key []byte, base uint64, dataEnd int64, e *entry) (bool, error) {
+	off, from, err := p.scan(key)
+	if err != nil || off < 0 {
+		return false, err
+	}
+	var raw rawEntry
+	for prev := (*entry)(nil); from < off; prev = e {
+		if from, err = p.at(from, &raw); err != nil {
+			return false, err
+		}
+		if err := e.parse(raw.body, base, dataEnd, prev); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// scan returns the end of key's entry, -1 if there is none, and the start of the
+// entry from which on it can be decoded.
+func (p *page) scan(key []byte) (end, from int, err error) {
 	off, err := p.seek(key)
 	if err != nil {
-		return nil, err
+		return 0, 0, err
 	}
 	known := 0
+	from = off
 	var e rawEntry
 	for off < len(p.entries) {
+		start := off
 		if off, err = p.at(off, &e); err != nil {
-			return nil, err
+			return 0, 0, err
+		}
+		if len(e.body) == 0 || e.body[0]&entryNext == 0 {
+			from = start
 		}
 		switch {
 		case e.shared > known:
 			continue // differs from key where the one before did: still smaller
 		case e.shared < known:
-			return nil, nil // differs earlier, so it is larger
+			return -1, 0, nil // differs earlier, so it is larger
 		}
 		rest := key[known:]
 		same := commonPrefix(e.rest, rest)
 		switch {
 		case same == len(e.rest) && same == len(rest):
-			return e.body, nil
+			return off, from, nil
 		case same == len(e.rest):
 		case same == len(rest) || e.rest[same] > rest[same]:
-			return nil, nil
+			return -1, 0, nil
 		}
 		known += same
 	}
-	return nil, nil
+	return -1, 0, nil
 }

@@ -40,6 +40,7 @@ type Reader struct {
 	filter  filter
 
 	resident residency
+	checked  checkedBlocks
 	verified []atomic.Uint64 // index pages whose mapped bytes had the right checksum
 
 	cache   *Cache
@@ -54,12 +55,18 @@ type Reader struct {
 // footer, properties, top index, tag sets and filter. ErrVersion for a newer
 // format. A damaged filter is no error: see FilterDamaged.
 func Open(fs disk.FS, want Expect, opt ReaderOptions) (*Reader, error) {
-	name := disk.TableName(want.FileID)
+	return openNamed(fs, disk.TableName(want.FileID), want, opt)
+}
+
+func openNamed(fs disk.FS, name string, want Expect, opt ReaderOptions) (*Reader, error) {
 	file, err := fs.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("open table: %w", err)
 	}
 	r := &Reader{name: name, file: file, seed: seed(want.FileID), cache: opt.Cache, cacheID: opt.Cache.newReader(), blocks: opt.Blocks}
+	if r.cache != nil {
+		r.decompressor.shared = &r.cache.decompressor
+	}
 	r.queries.New = func() any { return new(query) }
 	r.states.New = func() any { return new(sourceState) }
 	if err := r.open(want, opt); err != nil {
@@ -81,6 +88,7 @@ func (r *Reader) open(want Expect, opt ReaderOptions) error {
 		return err
 	}
 	r.resident = newResidency(size, opt.Maps)
+	r.checked = newCheckedBlocks(size)
 	if !opt.NoMmap {
 		if r.mapping, err = r.file.Map(size); err != nil {
 			return fmt.Errorf("map table %s: %w", r.name, err)
@@ -191,14 +199,15 @@ func (r *Reader) Close() error {
 	return errors.Join(errs...)
 }
 
-// ForgetResidency makes the next read of every part of the file a pread. The
-// engine calls it every minute, since the kernel may have dropped pages, and when
+// ForgetResidency makes the next read of every part of the file a pread that
+// checks it. The engine calls it every minute, since the kernel may have dropped pages, and when
 // the budget of mapped pages is used up: what the map took is given back.
 func (r *Reader) ForgetResidency() {
 	if bytes := r.resident.forget(); bytes > 0 {
 		r.mapping.DontNeed()
 		r.resident.maps.giveBack(bytes)
 	}
+	r.checked.forget()
 	for i := range r.verified {
 		r.verified[i].Store(0)
 	}
@@ -245,15 +254,6 @@ func (r *Reader) find(key []byte, e *entry, scratch *[]byte) (bool, error) {
 	if mapped && check {
 		r.verified[i>>6].Or(bit)
 	}
-	body, err := p.find(key)
-	if err != nil {
-		return false, r.corrupt(at, err)
-	}
-	if body == nil {
-		return false, nil
-	}
-	if err := e.parse(body, r.footer.minTime, r.footer.index.offset); err != nil {
-		return false, r.corrupt(at, err)
-	}
-	return true, nil
+	found, err := p.find(key, r.footer.minTime, r.footer.index.offset, e)
+	return found, r.corrupt(at, err)
 }

@@ -20,11 +20,11 @@ func (d *blockReader) openValue(z *decompressor) error {
 		}
 	}
 	if b.mode >= scaleExplicit {
-		if err := b.integers(&d.form, colForm, b.rows); err != nil {
+		if err := d.integers(&d.form, colForm); err != nil {
 			return err
 		}
 	}
-	return b.integers(&d.num, colNum, b.rows)
+	return d.integers(&d.num, colNum)
 }
 
 // row decodes row i, the only one of w. Raw bytes are copied behind buf.

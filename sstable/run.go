@@ -1,8 +1,10 @@
 package sstable
 
 import (
+	"bytes"
 	"fmt"
 	"math"
+	"unsafe"
 
 	"tskv/kv"
 )
@@ -125,6 +127,12 @@ func (r *run) timeBounds() (lo, hi uint64) {
 		lo, hi = min(lo, t), max(hi, t)
 	}
 	return lo, hi
+}
+
+// sameForms reports whether all rows have the form of the first one.
+func (r *run) sameForms() bool {
+	b := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(r.form))), len(r.form))
+	return bytes.Equal(b[1:], b[:len(b)-1])
 }
 
 // numeric reports whether at least 95 % of the rows are decimals.

@@ -132,7 +132,7 @@ func (s *sourceState) loadBlock(ref *blockRef) error {
 func (s *sourceState) openBlock(ref *blockRef) error {
 	s.r.opened()
 	d := &s.reader
-	if err := d.open(s.buf, s.r.seed, s.r.tagSets); err != nil {
+	if err := d.open(s.buf, s.r.seed, s.r.tagSets, &s.r.decompressor); err != nil {
 		return err
 	}
 	var err error
@@ -145,7 +145,7 @@ func (s *sourceState) openBlock(ref *blockRef) error {
 	if err := d.openValues(&s.r.decompressor, s.rg.KeysOnly); err != nil {
 		return err
 	}
-	s.unpacked += int64(len(d.payload))
+	s.unpacked += int64(len(d.payload) + d.inflatedBytes)
 	return nil
 }
 

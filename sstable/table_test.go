@@ -39,10 +39,10 @@ func TestLongSeries(t *testing.T) {
 	for _, s := range shapes() {
 		switch s.name {
 		case "gauge":
-			model = append(model, series{[]byte("gauge:root"), s.rows(rng, 70*maxBlockRows)},
-				series{[]byte("gauge:two"), s.rows(rng, maxBlockRows+1)}, series{[]byte("gauge:x63"), s.rows(rng, 63*maxBlockRows)})
+			model = append(model, series{key: []byte("gauge:root"), rows: s.rows(rng, 70*maxBlockRows)},
+				series{key: []byte("gauge:two"), rows: s.rows(rng, maxBlockRows+1)}, series{key: []byte("gauge:x63"), rows: s.rows(rng, 63*maxBlockRows)})
 		case "mixed":
-			model = append(model, series{[]byte("mixed"), s.rows(rng, 20000)})
+			model = append(model, series{key: []byte("mixed"), rows: s.rows(rng, 20000)})
 		}
 	}
 	d := newDisk()
@@ -99,7 +99,7 @@ func TestManyTagSets(t *testing.T) {
 		}
 		s.rows = append(s.rows, kv.Row{ID: kv.ID{Seq: uint64(i)}, Num: int64(i), Tags: set})
 	}
-	model := []series{s, {[]byte("short"), s.rows[69_000:69_100]}, {[]byte("shorter"), s.rows[69_050:69_200]}}
+	model := []series{s, {key: []byte("short"), rows: s.rows[69_000:69_100]}, {key: []byte("shorter"), rows: s.rows[69_050:69_200]}}
 	d := newDisk()
 	p := build(t, d, WriterOptions{FileID: 1}, model, 1000)
 	r := openTable(t, d, p, ReaderOptions{})

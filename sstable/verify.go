@@ -41,6 +41,7 @@ type verifier struct {
 	it                    *iterator
 	prev                  []byte
 	rows, deletes, series uint64
+	minTime, maxTime      uint64
 	blocks                map[int64]struct{} // by offset
 	ids                   blockCursor
 	keys                  map[int64]packedKeys // by offset of the packed block
@@ -63,6 +64,9 @@ func (v *verifier) run() error {
 	if v.rows != p.Rows || v.deletes != p.Deletes || v.series != p.Series || uint64(len(v.blocks)) != p.Blocks {
 		return v.bad("%d rows, %d deletes, %d series, %d blocks; the properties say %d, %d, %d, %d",
 			v.rows, v.deletes, v.series, len(v.blocks), p.Rows, p.Deletes, p.Series, p.Blocks)
+	}
+	if v.series > 0 && (v.minTime != p.MinTime || v.maxTime != p.MaxTime) {
+		return v.bad("times %d..%d, the footer says %d..%d", v.minTime, v.maxTime, p.MinTime, p.MaxTime)
 	}
 	if v.series > 0 && !bytes.Equal(v.prev, p.MaxKey) {
 		return v.bad("last key is not the one of the properties")
@@ -90,6 +94,11 @@ func (v *verifier) seriesOf(key []byte) error {
 		return v.bad("the filter does not have key %q", short(key))
 	}
 	v.prev = append(v.prev[:0], key...)
+	e := &v.it.entry
+	if v.series == 0 {
+		v.minTime = e.minID.Time
+	}
+	v.minTime, v.maxTime = min(v.minTime, e.minID.Time), max(v.maxTime, e.maxID.Time)
 	v.series++
 	if err := v.blockRefs(key); err != nil {
 		return err
@@ -158,7 +167,10 @@ func (v *verifier) packedKey(key []byte) error {
 	if err != nil {
 		return err
 	}
-	keys, _ := p.reader.b.bytes(colKeys)
+	if err := p.reader.openKeys(); err != nil {
+		return v.r.corrupt(p.at, err)
+	}
+	keys := p.reader.keys
 	k := v.keys[e.offset]
 	if k.read > len(keys) || k.runs != e.run {
 		return v.bad("run %d of the packed block comes after run %d", e.run, k.runs-1)

@@ -25,7 +25,7 @@ func TestWalk(t *testing.T) {
 	for i := range 5000 {
 		long = append(long, kv.Row{ID: kv.ID{Time: uint64(i)}, Form: kv.FormRaw, Raw: randomBytes(rng, 1024), Tags: randomTags(rng)})
 	}
-	model = sortModel(append(model, series{[]byte("root"), long}))
+	model = sortModel(append(model, series{key: []byte("root"), rows: long}))
 	p := build(t, d, WriterOptions{FileID: 1}, model, 500)
 	r := openTable(t, d, p, ReaderOptions{})
 	for i := range model {
@@ -256,7 +256,7 @@ func TestDictionary(t *testing.T) {
 			rows[i] = kv.Row{ID: kv.ID{Time: uint64(i)}, Tags: set("both", c.prefix+fmt.Sprint(i))}
 		}
 		d := newDisk()
-		r := openTable(t, d, build(t, d, WriterOptions{FileID: 1}, []series{{[]byte("k"), rows}}, 100), ReaderOptions{})
+		r := openTable(t, d, build(t, d, WriterOptions{FileID: 1}, []series{{key: []byte("k"), rows: rows}}, 100), ReaderOptions{})
 		for i := range rows {
 			if !r.MayHoldTags(rows[i].Tags) {
 				t.Fatalf("%d sets: set %d denied", c.sets, i)

@@ -60,6 +60,9 @@ func NewWriter(fs disk.FS, opt WriterOptions) (*Writer, error) {
 	}
 	w := &Writer{fs: fs, file: file, name: name, opt: opt, seed: seed(opt.FileID)}
 	w.encoder = blockEncoder{compressor: compressor, seed: w.seed}
+	if opt.Codec == CodecZstd {
+		w.encoder.builder.zstd = &columnCompressor{z: compressor}
+	}
 	w.buf = appendHeader(make([]byte, 0, writeBytes+writeBytes/2), &opt)
 	w.props = Properties{
 		FileID: opt.FileID, MinSeq: opt.MinSeq, MaxSeq: opt.MaxSeq,
@@ -141,6 +144,9 @@ func (w *Writer) enter(key []byte, id kv.ID) error {
 	s.open, s.key = true, append(s.key[:0], key...)
 	s.entry, s.blocks, s.before = entry{}, 0, 0
 	s.lists.reset()
+	if z := w.encoder.builder.zstd; z != nil {
+		z.pauses = [colTags + 1]pause{}
+	}
 	return nil
 }
 

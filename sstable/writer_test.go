@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,7 +24,7 @@ var update = flag.Bool("update", false, "rewrite the golden file")
 func TestFailingDisk(t *testing.T) {
 	model := smallModel()
 	rng := seeded(t)
-	model = append(model, series{[]byte("z"), (&shape{id: regular, row: anyRow}).rows(rng, 5000)})
+	model = append(model, series{key: []byte("z"), rows: (&shape{id: regular, row: anyRow}).rows(rng, 5000)})
 	for _, op := range []disktest.Op{disktest.OpCreate, disktest.OpWrite, disktest.OpSync, disktest.OpClose} {
 		for _, sticky := range []bool{false, true} {
 			for nth := 1; ; nth++ {
@@ -199,21 +200,29 @@ func goldenModel() []series {
 		}
 		events.rows = append(events.rows, row)
 	}
-	return sortModel([]series{
-		long, events,
-		{[]byte("a"), []kv.Row{{ID: kv.MinID, Num: 1}, {ID: kv.MaxID, Form: 1, Num: -25}}},
-		{[]byte("ab"), []kv.Row{{ID: kv.ID{Time: 5, Seq: 1}, Form: kv.FormRaw, Raw: []byte("hello"), Tags: tags}}},
-		{[]byte("abc"), []kv.Row{{ID: kv.ID{Time: 6}, Form: kv.FormDelete}, {ID: kv.ID{Time: 7}, Form: kv.FormRaw}}},
-	})
+	slow := series{key: []byte("room:slow")} // its columns are under zstd
+	for i := range 600 {
+		slow.rows = append(slow.rows, kv.Row{ID: kv.ID{Time: 1_700_000_000_000 + uint64(i/7)*10_000, Seq: uint64(i)}, Form: 1, Num: 215 + int64(i%50/49)})
+	}
+	model := []series{long, events, slow}
+	for i := range 3 { // entries that lean on the one before
+		rows := []kv.Row{{ID: kv.ID{Time: uint64(50 - i)}, Num: int64(i)}, {ID: kv.ID{Time: 90}, Num: 7}}
+		model = append(model, series{key: fmt.Appendf(nil, "b%d", i), rows: rows[:2-i/2]})
+	}
+	return sortModel(append(model, []series{
+		{key: []byte("a"), rows: []kv.Row{{ID: kv.MinID, Num: 1}, {ID: kv.MaxID, Form: 1, Num: -25}}},
+		{key: []byte("ab"), rows: []kv.Row{{ID: kv.ID{Time: 5, Seq: 1}, Form: kv.FormRaw, Raw: []byte("hello"), Tags: tags}}},
+		{key: []byte("abc"), rows: []kv.Row{{ID: kv.ID{Time: 6}, Form: kv.FormDelete}, {ID: kv.ID{Time: 7}, Form: kv.FormRaw}}},
+	}...))
 }
 
 // TestGolden pins the format: what is written today is what was written then,
-// and the old bytes are read.
+// and the bytes of every older version are read.
 func TestGolden(t *testing.T) {
-	const golden = "testdata/table-v1.hex"
+	const golden = "testdata/table-v2.hex"
 	model := goldenModel()
 	d := newDisk()
-	p := build(t, d, WriterOptions{FileID: 0x1234, MinSeq: 5, MaxSeq: 900, Class: 11, Window: 1_699_999_200_000}, model, 1000)
+	p := build(t, d, WriterOptions{FileID: 0x1234, MinSeq: 5, MaxSeq: 900, Class: 11, Window: 1_699_999_200_000, Codec: CodecZstd}, model, 1000)
 	b, err := d.ReadFile(disk.TableName(0x1234))
 	if err != nil {
 		t.Fatal(err)
@@ -223,27 +232,52 @@ func TestGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(golden)
+	if want, err := os.ReadFile(golden); err != nil || dump(b) != string(want) {
+		t.Errorf("the format has changed: %d bytes against %s, %v", len(b), golden, err)
+	}
+	for version, name := range map[int]string{1: "testdata/table-v1.hex", 2: golden} {
+		checkGolden(t, version, name, p)
+	}
+}
+
+// checkGolden reads an old file. Version 1 held fewer kinds of series.
+func checkGolden(t *testing.T, version int, name string, p Properties) {
+	t.Helper()
+	text, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if dump(b) != string(want) {
-		t.Errorf("the format has changed: %d bytes against %s", len(b), golden)
-	}
-	old, err := hex.DecodeString(strings.ReplaceAll(string(want), "\n", ""))
+	old, err := hex.DecodeString(strings.ReplaceAll(string(text), "\n", ""))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := openTable(t, diskWith(t, 0x1234, old), p, ReaderOptions{})
-	answers(t, r, model, "golden")
+	r, err := OpenUnlisted(diskWith(t, 0x1234, old), disk.TableName(0x1234), ReaderOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	if r.FormatVersion() != version {
+		t.Errorf("%s: version %d", name, r.FormatVersion())
+	}
+	model := goldenModel()
+	if version == 1 {
+		model = slices.DeleteFunc(model, func(s series) bool { return s.key[0] == 'b' || string(s.key) == "room:slow" })
+	}
+	answers(t, r, model, name)
+	if text := describeColumns(t, r); strings.Contains(text, "DELTA_FOR+ZSTD") != (version > 1) {
+		t.Errorf("%s: columns %s", name, text)
+	}
 	if err := r.Verify(); err != nil {
 		t.Error(err)
 	}
 	got := *r.Properties()
-	if got.Rows != p.Rows || got.Deletes != 2 || got.Series != 5 || got.Class != 11 || got.Window != 1_699_999_200_000 ||
-		got.MinSeq != 5 || got.MaxSeq != 900 || !bytes.Equal(got.MinKey, []byte("a")) || !bytes.Equal(got.MaxKey, []byte("room:temp")) ||
+	if version == 1 {
+		p.Rows, p.Series, p.Blocks, p.Size = 565, 5, got.Blocks, got.Size
+	}
+	if got.Rows != p.Rows || got.Deletes != 2 || got.Series != p.Series || got.Class != 11 || got.Window != 1_699_999_200_000 ||
+		got.MinSeq != 5 || got.MaxSeq != 900 || !bytes.Equal(got.MinKey, []byte("a")) || !bytes.Equal(got.MaxKey, p.MaxKey) ||
 		got.MinTime != 0 || got.MaxTime != kv.MaxID.Time || got.Size != p.Size || got.Blocks != p.Blocks {
-		t.Errorf("properties %+v, want %+v", got, p)
+		t.Errorf("%s: properties %+v, want %+v", name, got, p)
 	}
 }
 

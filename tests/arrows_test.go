@@ -21,19 +21,22 @@ var arrows = map[string][]string{
 	"manifest":      {"kv", "disk"},
 	"compaction":    {"kv", "disk", "sstable", "manifest"},
 	"engine":        {"kv", "disk", "metrics", "memtable", "wal", "sstable", "manifest", "compaction"},
+	"inspect":       {"kv", "disk", "wal", "sstable", "manifest", "compaction"},
 	"net/resp":      {},
 	"net/server":    {"net/resp"},
 	"net/command":   {"kv", "disk", "metrics", "engine", "net/resp", "net/server"},
 	"net/console":   {"metrics", "engine"},
-	"cmd/tskv":      {"kv", "metrics", "engine", "net/resp", "net/server", "net/command", "net/console"},
+	"cmd/tskv":      {"kv", "disk", "metrics", "engine", "inspect", "net/resp", "net/server", "net/command", "net/console"},
 	"tests":         {},
+	"tests/samples": {"kv"},
 	"tests/harness": {"net/resp"},
 	"tests/e2e":     {"net/resp", "tests/harness"},
 	"tests/chaos":   {"net/resp", "tests/harness"},
+	"tests/repair":  {"kv", "disk", "engine", "inspect"},
 }
 
 // testArrows are the rooms that tests of any room may use beside its own arrows.
-var testArrows = []string{"disk", "disk/disktest", "kv", "net/resp"}
+var testArrows = []string{"disk", "disk/disktest", "kv", "net/resp", "tests/samples"}
 
 // libraries lists, for third-party modules that are not for everybody, the rooms
 // that may import them.
@@ -45,6 +48,7 @@ var libraries = map[string][]string{
 	"github.com/prometheus":             {"metrics", "net/console", "cmd/tskv"},
 	"github.com/spf13/cobra":            {"cmd/tskv"},
 	"github.com/BurntSushi/toml":        {"cmd/tskv"},
+	"github.com/schollz/progressbar":    {"cmd/tskv"},
 	"golang.org/x/sys":                  {"disk", "disk/disktest", "net/server"},
 	"golang.org/x/term":                 {"cmd/tskv"},
 	"github.com/redis/go-redis":         {"tests/e2e", "net/command"},

@@ -192,15 +192,9 @@ func (r *replay) deliver(s *segmentFile, off int64, h *recordHeader, payload []b
 	if r.gap != nil {
 		return fmt.Errorf("replay log: %w", r.gap)
 	}
-	if h.codec == codecS2 {
-		n, err := s2.DecodedLen(payload)
-		if err != nil || n == 0 || n > min(MaxPayload, maxExpansion*len(payload)) {
-			return fmt.Errorf("replay log: %w", disk.Corrupt(s.name, off, "impossible decompressed size %d", n))
-		}
-		if r.raw, err = s2.Decode(r.raw[:cap(r.raw)], payload); err != nil {
-			return fmt.Errorf("replay log: %w", disk.Corrupt(s.name, off, "decompress: %v", err))
-		}
-		payload = r.raw
+	payload, reason := unpack(&r.raw, h, payload)
+	if reason != "" {
+		return fmt.Errorf("replay log: %w", disk.Corrupt(s.name, off, "%s", reason))
 	}
 	r.rec = Record{Segment: s.no, Offset: off, FirstSeq: h.firstSeq, Ops: h.ops, Type: h.kind, Payload: payload}
 	r.sum.Records++
@@ -209,12 +203,34 @@ func (r *replay) deliver(s *segmentFile, off int64, h *recordHeader, payload []b
 	return r.fn(&r.rec)
 }
 
+// unpack returns the payload as it was appended, in raw's memory if it was
+// compressed, or the reason why it cannot be had.
+func unpack(raw *[]byte, h *recordHeader, payload []byte) (unpacked []byte, reason string) {
+	if h.codec != codecS2 {
+		return payload, ""
+	}
+	n, err := s2.DecodedLen(payload)
+	if err != nil || n == 0 || n > min(MaxPayload, maxExpansion*len(payload)) {
+		return nil, fmt.Sprintf("impossible decompressed size %d", n)
+	}
+	if *raw, err = s2.Decode((*raw)[:cap(*raw)], payload); err != nil {
+		return nil, fmt.Sprintf("decompress: %v", err)
+	}
+	return *raw, ""
+}
+
 // check returns what is impossible in a record, "" if nothing is.
 func (r *replay) check(s *segmentFile, off int64, h *recordHeader, payload []byte) string {
+	return h.impossible(off, payload, r.sum.LastSeq, s.header.firstSeq)
+}
+
+// impossible returns what cannot be in a record that follows sequence last in a
+// segment that begins with sequence first, "" if all can be.
+func (h *recordHeader) impossible(off int64, payload []byte, last, first uint64) string {
 	seal := h.kind == TypeSeal
 	switch {
-	case h.firstSeq <= r.sum.LastSeq || h.firstSeq < s.header.firstSeq || h.firstSeq > math.MaxUint64-uint64(h.ops):
-		return fmt.Sprintf("sequence %d follows %d", h.firstSeq, r.sum.LastSeq)
+	case h.firstSeq <= last || h.firstSeq < first || h.firstSeq > math.MaxUint64-uint64(h.ops):
+		return fmt.Sprintf("sequence %d follows %d", h.firstSeq, last)
 	case h.syncedTo < 0 || h.syncedTo > off:
 		return fmt.Sprintf("a record claims that %d bytes were synced before it", h.syncedTo)
 	case seal != (h.ops == 0):

@@ -20,6 +20,7 @@ type tailScan struct {
 	seed    uint32
 	bad     int64  // where the log ends
 	lastSeq uint64 // a later record has a higher sequence
+	any     bool   // look for any record, whatever it claims
 
 	nonZero   int64 // end of the last word behind bad that is not zero
 	plausible int64 // bytes of the record that bad seems to have been meant for
@@ -94,7 +95,7 @@ func (t *tailScan) isWitness(b []byte, off int64) (bool, error) {
 	if off == t.bad {
 		t.plausible = min(recordHeaderSize+int64(h.length), t.w.size-off)
 	}
-	if off <= t.bad || h.syncedTo <= t.bad || !h.fits(off, t.w.size) {
+	if off <= t.bad || h.syncedTo <= t.bad && !t.any || !h.fits(off, t.w.size) {
 		return false, nil
 	}
 	if n := recordHeaderSize + int(h.length); n <= directBytes && n <= len(b) {

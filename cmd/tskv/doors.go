@@ -47,7 +47,7 @@ func openDoors(f *serveFlags, logger *slog.Logger, shutdown func()) (*doors, err
 		return nil, err
 	}
 	d.server, err = server.New(d.handler, server.Options{
-		MaxClients: f.maxClients, MaxInput: inputShare(f.budget), AuthRequired: f.password != "", Logger: logger,
+		MaxClients: f.maxClients, MaxInput: clientShare(f.budget), MaxHeld: clientShare(f.budget), AuthRequired: f.password != "", Logger: logger,
 	})
 	if err != nil {
 		return nil, err
@@ -169,7 +169,7 @@ func (d *doors) netStats() metrics.NetStats {
 		Backpressure:   s.InputWaits.Load() + s.OutputWaits.Load(),
 		ProtocolErrors: s.ProtocolErrors.Load(),
 		Panics:         s.Panics.Load(),
-		Timeouts:       s.HandshakeTimeouts.Load() + s.AuthTimeouts.Load() + s.CommandTimeouts.Load() + s.WriteTimeouts.Load(),
+		Timeouts:       s.HandshakeTimeouts.Load() + s.AuthTimeouts.Load() + s.CommandTimeouts.Load() + s.WriteTimeouts.Load() + s.HeldCuts.Load(),
 		InputBytes:     uint64(max(s.InputBytes.Load(), 0)),
 	}
 }

@@ -3,8 +3,6 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -14,12 +12,7 @@ import (
 var version = "dev"
 
 func main() {
-	if err := newRoot().Execute(); err != nil {
-		if !errors.Is(err, errReply) { // which was printed as the reply
-			fmt.Fprintln(os.Stderr, "tskv:", err)
-		}
-		os.Exit(1)
-	}
+	os.Exit(exitCode(newRoot().Execute(), os.Stderr))
 }
 
 func newRoot() *cobra.Command {
@@ -30,11 +23,12 @@ func newRoot() *cobra.Command {
 every Redis client are its clients. An acknowledged write is on disk.`,
 		Example: `  tskv serve                                  # on ./data, 127.0.0.1:7379
   tskv cli PUT room:1 '*' 21.5
-  tskv cli SCAN room:1 now-1h +`,
+  tskv cli SCAN room:1 now-1h +
+  tskv check data                             # with the server stopped`,
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServe(), newCLI())
+	root.AddCommand(newServe(), newCLI(), newCheck(), newDump())
 	return root
 }

@@ -152,8 +152,9 @@ func limitHeap(budget int64, log *slog.Logger) {
 	log.Info("memory", "budget", budget, "heap_limit", debug.SetMemoryLimit(-1))
 }
 
-// inputShare is what the input buffers of all clients may take.
-func inputShare(budget int64) int64 { return min(max(budget/8, 8<<20), 1<<30) }
+// clientShare is what the input buffers of all clients may take, and what the
+// replies that wait for slow ones may.
+func clientShare(budget int64) int64 { return min(max(budget/8, 8<<20), 1<<30) }
 
 // checkMemory refuses a budget that the store would refuse, before the doors open.
 func checkMemory(budget int64) error {

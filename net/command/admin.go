@@ -14,11 +14,11 @@ func serverCommands() []spec {
 			summary: "The server's clock: seconds and microseconds.", run: (*session).time,
 		},
 		{
-			name: "save", arity: 1, flags: flagAdmin, group: "server", since: "0.1.0",
+			name: "save", arity: 1, flags: flagAdmin | flagNoMulti, group: "server", since: "0.1.0",
 			summary: "Writes what is in memory to table files and waits for it.", run: (*session).save,
 		},
 		{
-			name: "bgsave", arity: -1, flags: flagAdmin, group: "server", since: "0.1.0",
+			name: "bgsave", arity: -1, flags: flagAdmin | flagNoMulti, group: "server", since: "0.1.0",
 			syntax: "[SCHEDULE]", summary: "Starts to write what is in memory to table files.", run: (*session).bgSave,
 		},
 		{
@@ -26,7 +26,7 @@ func serverCommands() []spec {
 			summary: "When SAVE or BGSAVE last succeeded, or the server started: Unix seconds.", run: (*session).lastSave,
 		},
 		{
-			name: "shutdown", arity: -1, flags: f | flagAdmin, group: "server", since: "0.1.0",
+			name: "shutdown", arity: -1, flags: f | flagAdmin | flagNoMulti, group: "server", since: "0.1.0",
 			syntax: "[NOSAVE|SAVE]", summary: "Closes the store cleanly and ends the server.", run: (*session).shutdown,
 		},
 		{

@@ -107,9 +107,9 @@ func (s *session) line() string {
 		command = last.full
 	}
 	now := time.Now()
-	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=-1 name=%s age=%d idle=%d flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=%d obl=0 oll=0 omem=%d events=r cmd=%s user=default redir=-1 resp=%d lib-name=%s lib-ver=%s tot-cmds=%d\n",
+	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=-1 name=%s age=%d idle=%d flags=N db=0 sub=%d psub=0 ssub=0 multi=%d qbuf=%d obl=0 oll=0 omem=%d events=r cmd=%s user=default redir=-1 resp=%d lib-name=%s lib-ver=%s tot-cmds=%d\n",
 		s.c.ID(), s.c.RemoteAddr(), s.c.LocalAddr(), name,
-		int64(now.Sub(s.c.Created()).Seconds()), int64(now.Sub(s.c.LastActive()).Seconds()),
+		int64(now.Sub(s.c.Created()).Seconds()), int64(now.Sub(s.c.LastActive()).Seconds()), s.listening.Load(), s.pending.Load()-1,
 		s.c.InputBuffered(), s.c.OutputBuffered(), command, max(s.protocol.Load(), 2), library, version, s.calls.Load())
 }
 
@@ -271,8 +271,33 @@ func (s *session) clientUnblock(args [][]byte) error {
 	if len(args) == 4 && !equalFold(args[3], "timeout") && !equalFold(args[3], "error") {
 		return reply("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
 	}
-	s.out.Int(0)
+	id, ok := kv.ParseUint(args[2])
+	if !ok {
+		return errInteger
+	}
+	cause := error(errTimeoutGiven)
+	if len(args) == 4 && equalFold(args[3], "error") {
+		cause = errUnblocked
+	}
+	s.out.Int(s.h.unblock(id, cause))
 	return nil
+}
+
+// unblock ends the wait of a client and returns 1, or 0 if it does not wait.
+func (h *Handler) unblock(id uint64, cause error) int64 {
+	h.mu.Lock()
+	s := h.sessions[id]
+	h.mu.Unlock()
+	if s == nil {
+		return 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unblock == nil {
+		return 0
+	}
+	s.unblock(cause)
+	return 1
 }
 
 func (s *session) clientSwitch(args [][]byte) error {

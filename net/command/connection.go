@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/subtle"
 	"time"
@@ -10,7 +11,7 @@ func connectionCommands() []spec {
 	const early = flagLoading | flagFast | flagNoAuth | flagStale | flagNoScript
 	return []spec{
 		{
-			name: "ping", arity: -1, flags: flagFast, group: "connection", since: "0.1.0",
+			name: "ping", arity: -1, flags: flagFast | flagSubscriber, group: "connection", since: "0.1.0",
 			syntax: "[message]", summary: "Answers PONG, or the message.", run: (*session).ping,
 		},
 		{
@@ -18,11 +19,11 @@ func connectionCommands() []spec {
 			syntax: "message", summary: "Answers the message.", run: (*session).echo,
 		},
 		{
-			name: "quit", arity: -1, flags: early, group: "connection", since: "0.1.0",
+			name: "quit", arity: -1, flags: early | flagNow | flagSubscriber, group: "connection", since: "0.1.0",
 			summary: "Closes the connection.", run: (*session).quit,
 		},
 		{
-			name: "reset", arity: 1, flags: early, group: "connection", since: "0.1.0",
+			name: "reset", arity: 1, flags: early | flagNow | flagSubscriber, group: "connection", since: "0.1.0",
 			summary: "Puts the connection into the state of a new one.", run: (*session).reset,
 		},
 		{
@@ -42,6 +43,12 @@ func connectionCommands() []spec {
 }
 
 func (s *session) ping(args [][]byte) error {
+	if s.listens.count() > 0 && s.out.Protocol() == 2 && len(args) <= 2 {
+		s.out.ArrayHeader(2)
+		s.out.BulkString("pong")
+		s.out.Bulk(append([]byte(nil), bytes.Join(args[1:], nil)...))
+		return nil
+	}
 	switch len(args) {
 	case 1:
 		s.out.SimpleString("PONG")
@@ -65,6 +72,8 @@ func (s *session) quit([][]byte) error {
 }
 
 func (s *session) reset([][]byte) error {
+	s.dropTransaction()
+	s.dropSubscriptions()
 	s.setTrusted(s.h.password.Load() == nil)
 	s.setProtocol(2)
 	s.setName(nil)

@@ -53,6 +53,10 @@ func errBound(text []byte) error {
 	return reply(fmt.Sprintf("ERR invalid time bound '%s': use - + $ id (id now now-5m @unix-seconds or RFC 3339", echo(text)))
 }
 
+func errSubscriber(name string) error {
+	return reply("ERR Can't execute '" + name + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context")
+}
+
 func errArity(name string) error {
 	return reply("ERR wrong number of arguments for '" + name + "' command")
 }

@@ -29,9 +29,15 @@ type Handler struct {
 	password atomic.Pointer[passwordHash] // nil: none
 	runID    string                       // 40 hexadecimal digits, new in every process
 	started  time.Time
-	saved    atomic.Int64   // Unix seconds of the last SAVE or BGSAVE
-	saving   atomic.Bool    // a BGSAVE runs
-	saves    sync.WaitGroup // the goroutine of BGSAVE; Close waits for it
+	saved    atomic.Int64 // Unix seconds of the last SAVE or BGSAVE
+	saving   atomic.Bool  // a BGSAVE runs
+	// pendingBytes is what transactions that wait for their EXEC hold, and watches.
+	pendingBytes atomic.Int64
+	broker       *broker
+	mailBytes    atomic.Int64   // what waits for subscribers
+	monitors     atomic.Int64   // clients under MONITOR
+	blocked      atomic.Int64   // clients that wait in a BLOCK
+	saves        sync.WaitGroup // the goroutine of BGSAVE; Close waits for it
 
 	mu       sync.Mutex
 	sessions map[uint64]*session
@@ -52,6 +58,7 @@ func New(opt Options) (*Handler, error) {
 		runID:    newRunID(),
 		started:  opt.Now(),
 		sessions: map[uint64]*session{},
+		broker:   newBroker(),
 	}
 	h.metrics = metrics.NewCommands(h.table.fullNames(), "put", "get")
 	h.params = mergeParameters(h.parameters(), opt.Parameters)

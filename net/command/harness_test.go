@@ -35,6 +35,7 @@ type host struct {
 	server  *server.Server
 	db      *engine.DB
 	disk    *disktest.Disk
+	store   engine.Options
 	now     atomic.Int64 // milliseconds
 	ready   atomic.Bool
 	stopped atomic.Int64 // calls of Shutdown
@@ -42,13 +43,19 @@ type host struct {
 
 func newHost(t testing.TB, opt Options) *host {
 	t.Helper()
-	h := &host{disk: disktest.New()}
+	return newHostOn(t, disktest.New(), opt)
+}
+
+func newHostOn(t testing.TB, d *disktest.Disk, opt Options) *host {
+	t.Helper()
+	h := &host{disk: d}
 	h.now.Store(fixedNow)
 	h.ready.Store(true)
 	now := func() time.Time { return time.UnixMilli(h.now.Load()) }
 	instruments := metrics.NewEngine()
+	h.store = engine.Options{FS: h.disk, Now: now, Metrics: instruments, MinFreeBytes: 1, NoMmap: true}
 	var err error
-	h.db, err = engine.Open("test", engine.Options{FS: h.disk, Now: now, Metrics: instruments, MinFreeBytes: 1, NoMmap: true})
+	h.db, err = engine.Open("test", h.store)
 	if err != nil {
 		t.Fatal(err)
 	}

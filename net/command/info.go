@@ -106,7 +106,7 @@ func (s *session) infoClients(t *infoText) {
 	if p := s.h.parameter([]byte("maxclients")); p != nil {
 		t.line("maxclients", p.Value())
 	}
-	t.line("blocked_clients", 0)
+	t.line("blocked_clients", s.h.blocked.Load())
 }
 
 func (s *session) infoMemory(t *infoText) {
@@ -166,7 +166,7 @@ func (s *session) infoStats(t *infoText) {
 	t.line("total_net_input_bytes", n.BytesIn)
 	t.line("total_net_output_bytes", n.BytesOut)
 	t.line("rejected_connections", n.Rejected)
-	t.line("expired_keys", 0)
+	t.line("expired_keys", s.h.opt.Engine.ExpiredKeys.Value())
 	t.line("evicted_keys", 0)
 	t.line("pubsub_channels", 0)
 	t.line("pubsub_patterns", 0)
@@ -242,7 +242,10 @@ func (s *session) infoStorage(t *infoText) {
 		t.line("files", st.Files)
 		t.line("file_bytes", st.FileBytes)
 		t.line("file_rows", st.FileRows)
+		t.line("hot_files", st.HotFiles)
+		t.line("damaged_files", st.DamagedFiles)
 		t.line("tombstones", st.Tombstones)
+		t.line("retention_rules", st.Rules)
 		t.line("wal_segments", st.LastSegment-st.FirstSegment+1)
 		t.line("read_only", flag(st.ReadOnly != nil))
 		if st.ReadOnly != nil {
@@ -253,6 +256,12 @@ func (s *session) infoStorage(t *infoText) {
 	t.line("wal_bytes", e.WALBytes.Value())
 	t.line("fsyncs", e.Fsyncs.Value())
 	t.line("fsync_p99_usec", fmt.Sprintf("%.3f", e.FsyncLatency.Quantile(0.99)/1e3))
+	t.line("write_state", [...]string{"open", "slow", "stopped"}[e.WriteState.Value()])
+	t.line("write_slow_seconds", fmt.Sprintf("%.3f", float64(e.WriteSlow.Value())/1e9))
+	t.line("stalls", e.Stalls.Value())
+	t.line("busy", e.Busy.Value())
+	t.line("user_bytes", e.UserBytes.Value())
+	t.line("write_amplification", fmt.Sprintf("%.2f", e.WriteAmplification()))
 	t.line("flushes", e.Flushes.Value())
 	t.line("compactions", e.Compactions.Value())
 }
@@ -262,7 +271,7 @@ func (s *session) infoKeyspace(t *infoText) {
 		return
 	}
 	if n := s.db.Keys(); n > 0 {
-		t.line("db0", fmt.Sprintf("keys=%d,expires=0,avg_ttl=0", n))
+		t.line("db0", fmt.Sprintf("keys=%d,expires=%d,avg_ttl=0", n, s.db.Expires()))
 	}
 }
 

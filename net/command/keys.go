@@ -39,11 +39,11 @@ func keyCommands() []spec {
 			summary: "The number of keys.", run: (*session).dbSize,
 		},
 		{
-			name: "flushall", arity: -1, flags: flagWrite, group: "server", since: "0.1.0",
+			name: "flushall", arity: -1, flags: flagWrite | flagQueued, group: "server", since: "0.1.0",
 			syntax: "[ASYNC|SYNC]", summary: "Deletes all keys.", run: (*session).flush,
 		},
 		{
-			name: "flushdb", arity: -1, flags: flagWrite, group: "server", since: "0.1.0",
+			name: "flushdb", arity: -1, flags: flagWrite | flagQueued, group: "server", since: "0.1.0",
 			syntax: "[ASYNC|SYNC]", summary: "Deletes all keys.", run: (*session).flush,
 		},
 		{
@@ -87,7 +87,7 @@ func deleteKeys(tx *engine.Tx, q *queued) error {
 }
 
 func (s *session) exists(args [][]byte) error {
-	snap, err := s.db.Snapshot()
+	snap, err := s.snapshot()
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (s *session) exists(args [][]byte) error {
 
 // keyInfo looks one key up.
 func (s *session) keyInfo(key []byte) (engine.KeyInfo, bool, error) {
-	snap, err := s.db.Snapshot()
+	snap, err := s.snapshot()
 	if err != nil {
 		return engine.KeyInfo{}, false, err
 	}
@@ -149,7 +149,7 @@ func (s *session) keys(args [][]byte) error {
 	if len(pattern) > maxPattern {
 		return errPattern
 	}
-	snap, err := s.db.Snapshot()
+	snap, err := s.snapshot()
 	if err != nil {
 		return err
 	}
@@ -228,9 +228,10 @@ func (s *session) flush(args [][]byte) error {
 	if len(args) > 2 || len(args) == 2 && !equalFold(args[1], "async") && !equalFold(args[1], "sync") {
 		return errSyntax
 	}
-	if err := s.db.Clear(); err != nil {
-		return err
-	}
-	s.out.OK()
+	s.queueUpdate(args, func(tx *engine.Tx, _ *queued) error {
+		tx.Clear()
+		return nil
+	}, replyOK)
+	s.freesDisk()
 	return nil
 }

@@ -160,7 +160,7 @@ func (s *session) scanKeys(args [][]byte) error {
 		}
 		after = []byte(key)
 	}
-	snap, err := s.db.Snapshot()
+	snap, err := s.snapshot()
 	if err != nil {
 		return err
 	}

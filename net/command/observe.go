@@ -165,7 +165,7 @@ func (s *session) memoryUsage(args [][]byte) error {
 		}
 		samples = uint64(n)
 	}
-	snap, err := s.db.Snapshot()
+	snap, err := s.snapshot()
 	if err != nil {
 		return err
 	}

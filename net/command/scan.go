@@ -53,6 +53,8 @@ type rangeQuery struct {
 	count    uint64 // if limited; at least 1
 	offset   uint64
 	tags     kv.TagSet
+	blocks   bool
+	block    time.Duration // if blocks; 0: for ever
 }
 
 // scan tells the two grammars apart.
@@ -74,6 +76,9 @@ func (s *session) scanRange(args [][]byte) error {
 	if err != nil {
 		return err
 	}
+	if q.blocks {
+		return s.scanBlock(&q)
+	}
 	return s.readWindow(&q.window, func(snap *engine.Snapshot, from, to kv.ID) error {
 		r := recordStream{s: s, q: &q, snap: snap, opt: engine.ScanOptions{
 			From: from, To: to, Reverse: q.reverse, Tags: q.tags, Offset: q.offset,
@@ -86,7 +91,7 @@ func (s *session) scanRange(args [][]byte) error {
 // readWindow calls read with a snapshot and the ends of w in it; of an empty
 // window the first end lies behind the last.
 func (s *session) readWindow(w *window, read func(snap *engine.Snapshot, from, to kv.ID) error) error {
-	snap, err := s.db.Snapshot()
+	snap, err := s.snapshot()
 	if err != nil {
 		return err
 	}
@@ -122,6 +127,12 @@ func (s *session) parseRange(args [][]byte) (rangeQuery, error) {
 			i++
 			q.limited = true
 			if q.count, err = parseCount(args[i]); err != nil {
+				return q, err
+			}
+		case equalFold(args[i], "block") && value:
+			i++
+			q.blocks = true
+			if q.block, err = parseBlock(args[i]); err != nil {
 				return q, err
 			}
 		case equalFold(args[i], "offset") && value:

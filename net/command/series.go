@@ -30,12 +30,12 @@ func seriesCommands() []spec {
 		},
 		{
 			name: "scan", arity: -2, flags: flagReadonly, group: "series", since: "0.1.0",
-			syntax:  "key from to [REV] [COUNT n] [OFFSET n] [TAG tag]... [WITHTAGS] | cursor [MATCH pattern] [COUNT n] [TYPE type]",
+			syntax:  "key from to [REV] [COUNT n] [OFFSET n] [TAG tag]... [WITHTAGS] [BLOCK ms] | cursor [MATCH pattern] [COUNT n] [TYPE type]",
 			summary: "The records of a time range in order; or, with a cursor, the keys page by page.", run: (*session).scan,
 		},
 		{
 			name: "tscan", arity: -4, flags: flagReadonly, keys: one, group: "series", since: "0.1.0",
-			syntax:  "key from to [REV] [COUNT n] [OFFSET n] [TAG tag]... [WITHTAGS]",
+			syntax:  "key from to [REV] [COUNT n] [OFFSET n] [TAG tag]... [WITHTAGS] [BLOCK ms]",
 			summary: "The records of a time range in order.", run: (*session).scanRange,
 		},
 		{
@@ -176,7 +176,16 @@ func (s *session) readAt(args [][]byte) (engine.Record, bool, error) {
 			return engine.Record{}, false, nil
 		}
 	}
-	rec, ok, err := s.db.Get(args[1], at, s.scratch[:0])
+	return s.read(args[1], at)
+}
+
+// read gets one record; its value may lie in the scratch memory.
+func (s *session) read(key []byte, at kv.ID) (rec engine.Record, ok bool, err error) {
+	if s.at != nil {
+		rec, ok, err = s.at.Get(key, at, s.scratch[:0])
+	} else {
+		rec, ok, err = s.db.Get(key, at, s.scratch[:0])
+	}
 	if cap(rec.Value) > cap(s.scratch) {
 		s.scratch = rec.Value[:0]
 	}
@@ -185,7 +194,7 @@ func (s *session) readAt(args [][]byte) (engine.Record, bool, error) {
 
 // readLast reads at "$" or "($", both in one snapshot.
 func (s *session) readLast(key []byte, b bound) (engine.Record, bool, error) {
-	snap, err := s.db.Snapshot()
+	snap, err := s.snapshot()
 	if err != nil {
 		return engine.Record{}, false, err
 	}

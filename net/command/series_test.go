@@ -137,7 +137,6 @@ func TestScanRange(t *testing.T) {
 		{"SCAN k - + COUNT 0", "-ERR value is out of range, must be positive"},
 		{"SCAN k - + COUNT x", "-ERR value is not an integer or out of range"},
 		{"SCAN k - + OFFSET -1", "-ERR value is not an integer or out of range"},
-		{"SCAN k - + BLOCK 5", "-ERR syntax error"},
 		{"SCAN k - + COUNT", "-ERR syntax error"},
 		{"SCAN k -", "-" + string(errScan)},
 		{"SCAN k - nope", "-" + string(errScan)},

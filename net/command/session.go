@@ -24,17 +24,27 @@ type session struct {
 	muted    bool // CLIENT REPLY OFF
 	skip     bool // CLIENT REPLY SKIP: the next command is not answered
 
+	multi   *transaction     // between MULTI and EXEC
+	watched *watches         // by WATCH
+	at      *engine.Snapshot // what a read inside EXEC reads, else nil
+	listens *subscriptions   // nil: to nothing
+	mail    mailbox
+
 	sp    *spec // the present command
 	*work       // only during Serve
 	tally tally
 
-	calls    atomic.Uint64
-	last     atomic.Pointer[spec] // the last command
-	protocol atomic.Int32
-	mu       sync.Mutex
-	name     string
-	library  string
-	version  string
+	calls   atomic.Uint64
+	pending atomic.Int64 // 1 + commands in the transaction; 0: there is none
+
+	listening atomic.Int64         // subscriptions
+	last      atomic.Pointer[spec] // the last command
+	protocol  atomic.Int32
+	mu        sync.Mutex
+	name      string
+	library   string
+	version   string
+	unblock   func(cause error) // ends the wait of a BLOCK; nil: there is none
 }
 
 // tally counts the calls of one command in a row, so that a pipeline touches the
@@ -66,7 +76,12 @@ func (s *session) Serve(cmds []resp.Command) bool {
 }
 
 // Close implements server.Session.
-func (s *session) Close() { s.h.forget(s) }
+func (s *session) Close() {
+	s.dropTransaction()
+	s.dropSubscriptions()
+	s.mail.close(s)
+	s.h.forget(s)
+}
 
 // serveOne executes a command under CLIENT REPLY SKIP, if that is on.
 func (s *session) serveOne(args [][]byte) {
@@ -90,6 +105,7 @@ func (s *session) execute(args [][]byte) {
 	sp, err := s.admit(args)
 	if err != nil {
 		s.apply()
+		s.spoilTransaction()
 		if sp != nil {
 			s.h.metrics.At(sp.index).Rejected.Inc()
 		}
@@ -97,8 +113,15 @@ func (s *session) execute(args [][]byte) {
 		return
 	}
 	s.sp = sp
+	if s.h.monitors.Load() > 0 {
+		s.show(sp, args)
+	}
 	if s.last.Load() != sp {
 		s.last.Store(sp)
+	}
+	if s.multi != nil && sp.flags&flagNow == 0 {
+		s.enqueue(sp, args)
+		return
 	}
 	if sp.flags&flagQueued != 0 {
 		s.makeRoom(args)
@@ -144,6 +167,9 @@ func (s *session) admit(args [][]byte) (*spec, error) {
 	}
 	if s.db == nil && sp.flags&flagLoading == 0 {
 		return sp, errLoading
+	}
+	if s.listens.count() > 0 && s.out.Protocol() == 2 && sp.flags&flagSubscriber == 0 {
+		return sp, errSubscriber(sp.full)
 	}
 	return sp, nil
 }

@@ -34,6 +34,9 @@ type recordStream struct {
 	left  uint64 // records that may still be encoded
 	more  bool   // at the end: there was a record beyond COUNT
 
+	follow bool  // the next page is never 0: after the last record, or start
+	start  kv.ID // if follow: where the range begins
+
 	announced bool // the number of records has been sent
 }
 
@@ -68,8 +71,11 @@ func (r *recordStream) run() error {
 	}
 	if done {
 		next := "0"
-		if r.more {
+		switch {
+		case r.more || r.follow && r.count > 0:
 			next = "(" + r.last.String()
+		case r.follow:
+			next = r.start.String()
 		}
 		r.header(next, r.count)
 		r.s.out.Raw(body)
@@ -124,6 +130,11 @@ func (r *recordStream) stream(body []byte) error {
 	if err != nil {
 		return err
 	}
+	if r.follow && next == "0" {
+		if next, err = r.lastBound(); err != nil {
+			return err
+		}
+	}
 	total := r.count + rest
 	r.announced = true
 	r.header(next, total)
@@ -159,6 +170,22 @@ func (r *recordStream) stream(body []byte) error {
 		}
 	}
 	return nil
+}
+
+// lastBound returns the bound behind the last record of the range.
+func (r *recordStream) lastBound() (string, error) {
+	opt := r.opt
+	opt.Reverse, opt.KeysOnly, opt.Limit = true, true, 1
+	sc, err := r.snap.Scan(r.q.key, opt)
+	if err != nil {
+		return "", err
+	}
+	defer sc.Close()
+	rows, err := sc.Next()
+	if err != nil || rows == nil {
+		return "(" + r.last.String(), err
+	}
+	return "(" + rows.ID(0).String(), nil
 }
 
 // countRest returns how many records follow the encoded ones, and the bound of

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"tskv/engine"
 	"tskv/net/resp"
 )
 
@@ -155,6 +156,7 @@ func TestScanDamaged(t *testing.T) {
 	const n, width = 5000, 1000
 	c.fill("k", n, width)
 	c.want([][2]string{{"SAVE", "+OK"}})
+	h.reopen(t) // so that nothing is read from memory
 	h.damage(t)
 	c.want([][2]string{{"GET k AT 1", `"` + fmt.Sprintf("%0*d", width, 1) + `"`}})
 	from, broken := 1, 0
@@ -176,6 +178,18 @@ func TestScanDamaged(t *testing.T) {
 		t.Errorf("a damaged scan is answered: %.100s", show(&r))
 	}
 	c.want([][2]string{{"COUNT k", ":5000"}, {"PING", "+PONG"}})
+}
+
+// reopen closes the store and opens it again; no command may be running.
+func (h *host) reopen(t *testing.T) {
+	t.Helper()
+	err := h.db.Close()
+	if err == nil {
+		h.db, err = engine.Open("test", h.store)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // damage flips bytes in the middle of the largest table.

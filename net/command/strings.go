@@ -14,7 +14,7 @@ func stringCommands() []spec {
 	return []spec{
 		{
 			name: "set", arity: -3, flags: write, keys: one, group: "string", since: "0.1.0",
-			syntax: "key value [NX|XX] [GET] [KEEPTTL]", summary: "Writes a new version of a value.", run: (*session).set,
+			syntax: "key value [NX|XX] [GET] [EX seconds|PX milliseconds|EXAT unix-seconds|PXAT unix-milliseconds|KEEPTTL]", summary: "Writes a new version of a value, and says when the key expires.", run: (*session).set,
 		},
 		{
 			name: "setnx", arity: 3, flags: write, keys: one, group: "string", since: "0.1.0",
@@ -68,24 +68,30 @@ func stringCommands() []spec {
 }
 
 // setOptions are the options of SET.
-type setOptions struct{ absent, present, get bool }
+type setOptions struct {
+	absent, present, get bool
+	ttl                  ttlOptions
+}
 
 func parseSetOptions(args [][]byte) (setOptions, error) {
 	var o setOptions
-	for _, arg := range args {
-		switch {
+	for i := 0; i < len(args); i++ {
+		switch arg := args[i]; {
 		case equalFold(arg, "nx"):
 			o.absent = true
 		case equalFold(arg, "xx"):
 			o.present = true
 		case equalFold(arg, "get"):
 			o.get = true
-		case equalFold(arg, "keepttl"): // nothing expires, so there is nothing to keep
 		default:
-			return o, errSyntax
+			n, err := o.ttl.parse(args, i)
+			if err != nil {
+				return o, err
+			}
+			i += n - 1
 		}
 	}
-	if o.absent && o.present {
+	if o.absent && o.present || o.ttl.persist {
 		return o, errSyntax
 	}
 	return o, nil
@@ -97,10 +103,13 @@ func (s *session) set(args [][]byte) error {
 	}
 	if len(args) == 3 {
 		op := s.queuePut(args, replyOK)
-		op.Key, op.Value, op.Mode = args[1], args[2], engine.IDAuto
+		op.Key, op.Value, op.Mode, op.Persist = args[1], args[2], engine.IDAuto, true
 		return nil
 	}
 	o, err := parseSetOptions(args[3:])
+	if err == nil {
+		err = o.ttl.resolve(s.sp.name, s.h.opt.Now().UnixMilli())
+	}
 	if err != nil {
 		return err
 	}
@@ -133,7 +142,11 @@ func (o setOptions) apply(tx *engine.Tx, q *queued) error {
 		}
 	}
 	q.found = true
-	return setNow(tx, key, value)
+	err := tx.Put(&engine.Op{Key: key, Value: value, Mode: engine.IDAuto, Persist: !o.ttl.keep && !o.ttl.given})
+	if err == nil && o.ttl.given {
+		_, err = tx.SetExpireAt(key, o.ttl.at)
+	}
+	return err
 }
 
 // notNil tells an empty value from none.
@@ -144,7 +157,7 @@ func notNil(value []byte) []byte {
 	return value
 }
 
-// setNow writes a new version at the present time.
+// setNow writes a new version at the present time; the key keeps its expiry.
 func setNow(tx *engine.Tx, key, value []byte) error {
 	return tx.Put(&engine.Op{Key: key, Value: value, Mode: engine.IDAuto})
 }
@@ -202,7 +215,7 @@ func (s *session) mset(args [][]byte) error {
 		if err := checkPair(args[i], args[i+1]); err != nil {
 			return err
 		}
-		ops = append(ops, engine.Op{Key: args[i], Value: args[i+1], Mode: engine.IDAuto})
+		ops = append(ops, engine.Op{Key: args[i], Value: args[i+1], Mode: engine.IDAuto, Persist: true})
 		keys = append(keys, args[i])
 	}
 	s.queueUpdate(args, putAll, replyOK, keys...).ops = ops
@@ -210,7 +223,7 @@ func (s *session) mset(args [][]byte) error {
 }
 
 func (s *session) mget(args [][]byte) error {
-	snap, err := s.db.Snapshot()
+	snap, err := s.snapshot()
 	if err != nil {
 		return err
 	}
@@ -275,10 +288,7 @@ func (s *session) mgetLong(snap *engine.Snapshot, keys [][]byte, body []byte, ne
 // newest reads the newest value of a key into the scratch memory; nil if there
 // is none.
 func (s *session) newest(key []byte) ([]byte, error) {
-	rec, _, err := s.db.Get(key, kv.MaxID, s.scratch[:0])
-	if cap(rec.Value) > cap(s.scratch) {
-		s.scratch = rec.Value[:0]
-	}
+	rec, _, err := s.read(key, kv.MaxID)
 	return rec.Value, err
 }
 

@@ -18,7 +18,7 @@ func TestStrings(t *testing.T) {
 		{`SET e ""`, "+OK"},
 		{"GET e", `""`},
 		{"SET e z GET KEEPTTL", `""`},
-		{"SET k v EX 10", "-ERR syntax error"},
+		{"SET k v EX", "-ERR syntax error"},
 		{"SET k v NX XX", "-ERR syntax error"},
 		{"SET k", "-ERR wrong number of arguments for 'set' command"},
 		{`SET "" v`, "-ERR a key has 1 to 65535 bytes"},

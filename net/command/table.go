@@ -21,6 +21,13 @@ const (
 	// session's batch and is answered when that is applied. All other commands
 	// wait for the batch first, so a client reads what it wrote.
 	flagQueued
+	// flagNow is no flag of Redis: inside MULTI the command is executed at once and
+	// not made part of the transaction.
+	flagNow
+	flagNoMulti // may not be part of a transaction
+	// flagSubscriber is no flag of Redis: the command may run while a connection with
+	// RESP2 listens to channels.
+	flagSubscriber
 )
 
 // flagNames are in the order of the bits.
@@ -30,6 +37,9 @@ func flagNames(f flags) []string {
 		if f&(1<<i) != 0 {
 			names = append(names, name)
 		}
+	}
+	if f&flagNoMulti != 0 {
+		names = append(names, "no_multi")
 	}
 	return names
 }
@@ -85,8 +95,8 @@ type table struct {
 func newTable() *table {
 	t := &table{byName: map[string]*spec{}}
 	for _, family := range [][]spec{
-		connectionCommands(), clientCommands(), seriesCommands(), stringCommands(), keyCommands(),
-		serverCommands(), configCommands(), observeCommands(), commandCommands(),
+		connectionCommands(), clientCommands(), seriesCommands(), stringCommands(), keyCommands(), expireCommands(), expiringValues(), retainCommands(),
+		serverCommands(), configCommands(), observeCommands(), commandCommands(), transactionCommands(), pubsubCommands(), monitorCommands(),
 	} {
 		for i := range family {
 			t.add(&family[i])

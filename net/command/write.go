@@ -104,31 +104,46 @@ func (s *session) apply() {
 		s.queueBytes = 0
 		return
 	}
+	err := s.commit()
+	for i := range s.queue {
+		s.answer(&s.queue[i], err)
+	}
+	s.emptyQueue()
+	_ = s.c.MaybeFlush() // the error is final; Serve meets it again
+}
+
+// commit applies the batch of the queue.
+func (s *session) commit() error {
 	start := s.h.clock()
 	err := s.db.Apply(&s.batch)
-	took := s.h.clock() - start
-	s.countQueue(took)
+	s.countQueue(s.h.clock() - start)
+	return err
+}
+
+// answer writes the reply of a queued command; failed is the error of the whole
+// batch.
+func (s *session) answer(q *queued, failed error) {
+	if failed == nil {
+		failed = s.batch.Ops[q.index].Err
+	}
+	if failed == nil {
+		failed = q.reply(s, q)
+	}
+	if failed != nil {
+		s.h.metrics.At(q.sp.index).Failed.Inc()
+		s.writeError(failed)
+	}
+}
+
+func (s *session) emptyQueue() {
 	for i := range s.queue {
-		q := &s.queue[i]
-		failed := err
-		if failed == nil {
-			failed = s.batch.Ops[i].Err
-		}
-		if failed == nil {
-			failed = q.reply(s, q)
-		}
-		if q.snap != nil {
-			q.snap.Release()
-		}
-		if failed != nil {
-			s.h.metrics.At(q.sp.index).Failed.Inc()
-			s.writeError(failed)
+		if snap := s.queue[i].snap; snap != nil {
+			snap.Release()
 		}
 	}
 	s.batch.Reset()
 	clear(s.queue)
 	s.queue, s.queueBytes = s.queue[:0], 0
-	_ = s.c.MaybeFlush() // the error is final; Serve meets it again
 }
 
 // countQueue books the queued commands; each of them took as long as the batch.
@@ -144,7 +159,9 @@ func (s *session) countQueue(took time.Duration) {
 		m.Latency.ObserveN(took, uint64(n-i))
 		i = n
 	}
-	s.h.slow.observe(s, s.queue[0].sp, took, s.queue[0].args)
+	if len(s.queue) > 0 {
+		s.h.slow.observe(s, s.queue[0].sp, took, s.queue[0].args)
+	}
 }
 
 func replyOK(s *session, _ *queued) error {

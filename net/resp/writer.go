@@ -18,6 +18,7 @@ type Writer struct {
 	full  func() // empties the buffer
 	limit int    // bytes at which full is called
 	mark  int    // length of buf at Mute
+	rest  int    // bytes of the bulk being written that are not in buf yet
 	resp3 bool
 	muted bool
 }
@@ -53,6 +54,10 @@ func (w *Writer) Len() int {
 	}
 	return len(w.buf)
 }
+
+// Rest returns, while OnFull's function runs, how many bytes of a long bulk its
+// writer still holds.
+func (w *Writer) Rest() int { return w.rest }
 
 // Reset empties the buffer and keeps its memory.
 func (w *Writer) Reset() {
@@ -296,8 +301,10 @@ func payload[T string | []byte](w *Writer, b T) {
 			n := max(0, w.limit-len(w.buf))
 			w.buf = append(w.buf, b[:n]...)
 			b = b[n:]
+			w.rest = len(b)
 			w.empty()
 		}
+		w.rest = 0
 	}
 	w.buf = append(w.buf, b...)
 }

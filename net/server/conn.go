@@ -16,6 +16,7 @@ import (
 const (
 	stateServing int32 = iota
 	stateWaiting       // for input, with nothing to answer
+	stateWaking        // the same, while a Wake sets the deadline
 	stateClosed
 )
 
@@ -38,6 +39,8 @@ type Conn struct {
 	lastActive atomic.Int64 // Unix nanoseconds
 	inputHeld  atomic.Int64 // bytes of input buffers
 	outputHeld atomic.Int64 // bytes of replies that wait to be written
+	wanted     atomic.Bool  // Push is to be called
+	finishing  atomic.Bool  // no Push any more
 
 	// What follows belongs to the connection's goroutine.
 
@@ -150,7 +153,7 @@ func (c *Conn) Kill() {
 // closeIfIdle closes the connection if it waits for input. If it is serving it
 // will see that the server is stopping.
 func (c *Conn) closeIfIdle() {
-	if c.state.CompareAndSwap(stateWaiting, stateClosed) {
+	if c.leaveWaiting(stateClosed) {
 		c.cut()
 	}
 }

@@ -63,9 +63,14 @@ func (c *Conn) send(b []byte) error {
 		c.server.stats.OutputWaits.Add(1)
 		b = b[n:]
 	}
+	held := int64(len(b) + c.out.Rest())
+	if err := c.holdOutput(held); err != nil {
+		return err
+	}
 	c.outputHeld.Store(int64(len(b)))
 	n, err := writeWithProgress(c.nc, b, c.server.opt.WriteTimeout)
 	c.server.stats.BytesWritten.Add(uint64(n))
+	c.server.stats.HeldBytes.Add(-held)
 	c.outputHeld.Store(0)
 	if err != nil {
 		c.noteWriteError(err)
@@ -77,27 +82,60 @@ func (c *Conn) send(b []byte) error {
 // tlsRecord is the most that TLS sends in one record.
 const tlsRecord = 16 << 10
 
+// errHeld says that the server holds too many replies for slow clients.
+var errHeld = errors.New("too many replies wait for slow clients")
+
+// smallHeld may always be held, so that a slow client of small replies is not cut
+// for the large ones of others.
+const smallHeld = 16 << 10
+
+// holdOutput accounts for n bytes of replies that wait for this client. The first
+// one over the limit is let through, so that a single reply may be larger than it;
+// while the sum is over it every other one is refused.
+func (c *Conn) holdOutput(n int64) error {
+	stats := &c.server.stats
+	if sum := stats.HeldBytes.Add(n); sum-n > c.server.opt.MaxHeld && n > smallHeld {
+		stats.HeldBytes.Add(-n)
+		stats.HeldCuts.Add(1)
+		c.dropUnsent()
+		return errHeld
+	}
+	return nil
+}
+
+const (
+	// progressChecks is how often within its timeout a write is looked at.
+	progressChecks = 8
+	// writePatience is how many timeouts one write may take with progress: a client
+	// that takes MaxOutput in more than five minutes is as good as dead, but keeps
+	// a snapshot.
+	writePatience = 30
+)
+
 // writeWithProgress writes all of b and gives up when the peer has taken nothing
-// for timeout. Bytes that move from b into the kernel are not the only progress:
-// a slow reader may work for long on what the kernel holds already.
+// for timeout. Progress is what the peer has taken, not what the kernel has: its
+// buffer takes bytes for a peer that never reads, and a slow reader may work for
+// long on what the kernel holds already.
 func writeWithProgress(nc net.Conn, b []byte, timeout time.Duration) (int, error) {
 	_, encrypted := nc.(*tls.Conn)
-	done := 0
+	done, held, since := 0, unacknowledged(nc), time.Now()
+	end := since.Add(writePatience * timeout)
 	for done < len(b) {
 		part := b[done:]
 		if encrypted {
 			part = part[:min(len(part), tlsRecord)]
 		}
-		held := unacknowledged(nc)
-		if err := nc.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+		if err := nc.SetWriteDeadline(time.Now().Add(max(timeout/progressChecks, 1))); err != nil {
 			return done, err
 		}
 		n, err := nc.Write(part)
 		done += n
-		if err == nil || n > 0 && !encrypted {
-			continue
+		left := unacknowledged(nc)
+		if held+n > left {
+			since = time.Now()
 		}
-		if !errors.Is(err, os.ErrDeadlineExceeded) || unacknowledged(nc) >= held {
+		held = left
+		if err != nil && (!errors.Is(err, os.ErrDeadlineExceeded) || encrypted || time.Since(since) >= timeout || time.Now().After(end)) {
 			return done, err
 		}
 	}
@@ -142,14 +180,19 @@ func (c *Conn) tryWrite(fd uintptr) bool {
 	}
 }
 
-// noteWriteError counts a client that does not read. The kernel is told to throw
-// away what it still holds for it.
+// noteWriteError counts a client that does not read.
 func (c *Conn) noteWriteError(err error) {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return
 	}
 	c.server.stats.WriteTimeouts.Add(1)
+	c.dropUnsent()
+}
+
+// dropUnsent tells the kernel to throw away what it holds when the socket, which
+// is next, is closed.
+func (c *Conn) dropUnsent() {
 	if t, ok := c.socket.(*net.TCPConn); ok {
-		_ = t.SetLinger(0) // best effort: the socket is closed next in any case
+		_ = t.SetLinger(0) // best effort: the socket is closed in any case
 	}
 }

@@ -235,6 +235,41 @@ func TestOutputIsBounded(t *testing.T) {
 	other.expect("+PONG\r\n")
 }
 
+// TestNeverReads: a client that reads nothing is cut after WriteTimeout, although
+// the kernel takes some bytes of its replies after the first write.
+func TestNeverReads(t *testing.T) {
+	const wait = 2 * time.Second
+	r := start(t, Options{WriteTimeout: wait})
+	c := r.dial()
+	c.send(command("BIG", itoa(64<<20)))
+	eventually(t, "the write stalls", func() bool { return r.Stats().OutputWaits.Load() > 0 })
+	begin := time.Now()
+	eventually(t, "the client is cut", func() bool { return r.Stats().ConnectionsOpen.Load() == 0 })
+	if took := time.Since(begin); took > wait+wait/2 {
+		t.Errorf("cut after %v, the timeout is %v", took, wait)
+	}
+}
+
+// TestHeldIsBounded: of many clients that ask for long replies and read nothing only
+// as many are kept as MaxHeld allows, and one of small replies is still served.
+func TestHeldIsBounded(t *testing.T) {
+	const limit, size = 20 << 20, 16 << 20
+	r := start(t, Options{MaxHeld: limit, WriteTimeout: patience})
+	for range 12 {
+		r.dial().send(command("BIG", itoa(size)))
+	}
+	eventually(t, "most are cut", func() bool { return r.Stats().HeldCuts.Load() >= 9 })
+	if held := r.Stats().HeldBytes.Load(); held > limit+size {
+		t.Errorf("%d bytes are held", held)
+	}
+	other := r.dial()
+	other.send("PING\r\n")
+	other.expect("+PONG\r\n")
+	if open := r.Stats().ConnectionsOpen.Load(); open < 2 {
+		t.Errorf("%d connections are left", open)
+	}
+}
+
 // TestInputBudget has more large commands arrive than MaxInput holds, all begun
 // before any is complete. All must be served, one after the other.
 func TestInputBudget(t *testing.T) {

@@ -69,29 +69,46 @@ func (c *Conn) closeSession() {
 	c.session.Close()
 }
 
-// fill waits for input and reads what is there; false when the connection is to
-// end.
+// fill waits for input and reads what is there, and lets the session push
+// meanwhile; false when the connection is to end.
 func (c *Conn) fill() bool {
+	for {
+		if c.wanted.Load() && !c.push() {
+			return false
+		}
+		n, err := c.await()
+		if n > 0 {
+			c.input.arrived(n)
+			c.lastActive.Store(time.Now().UnixNano())
+			c.server.stats.BytesRead.Add(uint64(n))
+			return true
+		}
+		if !c.wokenUp(err) {
+			c.noteReadError(err)
+			return false
+		}
+	}
+}
+
+// await waits for input or a Wake. Nothing and no error: the connection was closed.
+func (c *Conn) await() (int, error) {
 	if err := c.makeRoom(); err != nil {
-		c.noteReadError(err)
-		return false
+		return 0, err
 	}
 	c.setReadDeadline()
 	if !c.beginWait() {
-		return false
+		return 0, nil
 	}
-	n, err := c.receive()
+	n, err := 0, error(nil)
+	if c.wanted.Load() {
+		n, err = c.receiveNow()
+	} else {
+		n, err = c.receive()
+	}
 	if !c.endWait() {
-		return false
+		return 0, nil
 	}
-	if n > 0 {
-		c.input.arrived(n)
-		c.lastActive.Store(time.Now().UnixNano())
-		c.server.stats.BytesRead.Add(uint64(n))
-		return true
-	}
-	c.noteReadError(err)
-	return false
+	return n, err
 }
 
 // beginWait lets Shutdown close the connection at once; false if it is to end. The
@@ -111,7 +128,7 @@ func (c *Conn) beginWait() bool {
 
 // endWait is false if the connection was closed meanwhile.
 func (c *Conn) endWait() bool {
-	return c.state.CompareAndSwap(stateWaiting, stateServing)
+	return c.leaveWaiting(stateServing)
 }
 
 // setReadDeadline gives an idle connection none, a begun command CommandTimeout
@@ -119,7 +136,7 @@ func (c *Conn) endWait() bool {
 func (c *Conn) setReadDeadline() {
 	var deadline time.Time
 	if c.input.have > 0 {
-		deadline = time.Now().Add(c.server.opt.CommandTimeout)
+		deadline = c.commandDeadline()
 	}
 	if !c.authenticated {
 		limit := c.strangerSince.Add(c.server.opt.AuthTimeout)
@@ -231,6 +248,7 @@ const (
 // finish sends what is pending and ends the conversation so that the client can
 // read it all.
 func (c *Conn) finish() {
+	c.finishing.Store(true)
 	if c.Flush() != nil {
 		return
 	}

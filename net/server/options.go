@@ -15,6 +15,7 @@ const (
 	DefaultMaxClients       = 10_000
 	DefaultMaxInput         = 256 << 20
 	DefaultMaxOutput        = 1 << 20
+	DefaultMaxHeld          = 256 << 20
 	DefaultAuthTimeout      = 10 * time.Second
 	DefaultCommandTimeout   = 60 * time.Second
 	DefaultWriteTimeout     = 10 * time.Second
@@ -31,6 +32,7 @@ type Options struct {
 	MaxClients int         // open connections; 10,000, or fewer if the process may not open as many files
 	MaxInput   int64       // bytes of input buffers of all clients together; 256 MiB
 	MaxOutput  int         // bytes of replies buffered per client before they must be written; 1 MiB
+	MaxHeld    int64       // bytes of replies that wait for slow clients, of all together; 256 MiB
 
 	AuthRequired     bool          // new connections start unauthenticated
 	AuthTimeout      time.Duration // from accept or SetAuthenticated(false) to SetAuthenticated(true); 10 s
@@ -56,6 +58,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxOutput == 0 {
 		o.MaxOutput = DefaultMaxOutput
+	}
+	if o.MaxHeld == 0 {
+		o.MaxHeld = DefaultMaxHeld
 	}
 	for _, d := range []struct {
 		field *time.Duration
@@ -89,6 +94,7 @@ func (o Options) Validate() error {
 		{"MaxClients", int64(o.MaxClients), 1},
 		{"MaxInput", o.MaxInput, 1 << 20},
 		{"MaxOutput", int64(o.MaxOutput), 1 << 10},
+		{"MaxHeld", o.MaxHeld, 1 << 20},
 		{"AuthTimeout", int64(o.AuthTimeout), 1},
 		{"CommandTimeout", int64(o.CommandTimeout), 1},
 		{"WriteTimeout", int64(o.WriteTimeout), 1},

@@ -13,6 +13,7 @@ type Stats struct {
 	BytesRead    atomic.Uint64 // after TLS
 	BytesWritten atomic.Uint64 // before TLS
 	InputBytes   atomic.Int64  // memory of all input buffers now
+	HeldBytes    atomic.Int64  // replies that wait for slow clients now
 
 	InputWaits     atomic.Uint64 // back-pressure: a large command waited for input memory
 	OutputWaits    atomic.Uint64 // back-pressure: a client did not take its replies at once
@@ -23,4 +24,5 @@ type Stats struct {
 	AuthTimeouts      atomic.Uint64
 	CommandTimeouts   atomic.Uint64 // inside a command, also while waiting for input memory
 	WriteTimeouts     atomic.Uint64
+	HeldCuts          atomic.Uint64 // clients cut because too much waited for slow ones
 }

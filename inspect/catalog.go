@@ -1,0 +1,123 @@
+package inspect
+
+import (
+	"bytes"
+
+	"tskv/compaction"
+	"tskv/disk"
+	"tskv/kv"
+	"tskv/manifest"
+)
+
+// catalogWalk joins the catalog of a set of tables with their data.
+type catalogWalk struct {
+	// living is called with each key that the catalog has, missing with each that
+	// has records in data but no entry. The keys are the users' and valid during
+	// the call.
+	living, missing func(key []byte) error
+}
+
+// catalog checks that the catalog and the data agree, and the number of keys.
+func (c *checker) catalog() error {
+	var unknown uint64
+	w := catalogWalk{
+		living: func([]byte) error {
+			c.report.Keys++
+			return nil
+		},
+		missing: func(key []byte) error {
+			if unknown++; unknown <= 10 {
+				c.add(SeverityWarning, disk.TableDir, -1, "key %s has records but no entry in the catalog", quote(key))
+			}
+			return nil
+		},
+	}
+	if err := w.run(c.plain, c.state, c.opt.NoMmap); err != nil {
+		return err
+	}
+	if unknown > 10 {
+		c.add(SeverityWarning, disk.TableDir, -1, "%d keys have records but no entry in the catalog", unknown)
+	}
+	if c.report.Keys != c.state.Keys {
+		c.add(SeverityError, disk.ManifestName, -1, "the catalog has %d keys, the manifest says %d", c.report.Keys, c.state.Keys)
+	}
+	return nil
+}
+
+func (w *catalogWalk) run(fsys disk.FS, state *manifest.State, noMmap bool) error {
+	tombs := kv.NewTombstones(state.Tombstones)
+	var lists [2][]manifest.File // catalog, data
+	for _, f := range state.Files {
+		if f.Class == compaction.ClassCatalog {
+			lists[0] = append(lists[0], f)
+		} else {
+			lists[1] = append(lists[1], f)
+		}
+	}
+	var its [2]kv.SeriesIterator
+	for i, list := range lists {
+		tables, err := openTables(fsys, list, noMmap)
+		if err != nil {
+			return err
+		}
+		defer closeTables(tables)
+		its[i] = merged(tables, tombs)
+		defer its[i].Close()
+	}
+	return w.join(its[0], its[1])
+}
+
+// join walks both in key order, the catalog one step ahead.
+func (w *catalogWalk) join(catalog, data kv.SeriesIterator) error {
+	entry, err := w.nextLiving(catalog)
+	if err != nil {
+		return err
+	}
+	for {
+		key, err := data.Next()
+		if err != nil {
+			return err
+		}
+		if key == nil {
+			break
+		}
+		for entry != nil && bytes.Compare(entry, key[1:]) < 0 {
+			if entry, err = w.nextLiving(catalog); err != nil {
+				return err
+			}
+		}
+		if bytes.Equal(entry, key[1:]) {
+			continue
+		}
+		seen, err := visible(data)
+		if err == nil && seen {
+			err = w.missing(key[1:])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for entry != nil {
+		if entry, err = w.nextLiving(catalog); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nextLiving returns the next key of the catalog that was not deleted.
+func (w *catalogWalk) nextLiving(catalog kv.SeriesIterator) ([]byte, error) {
+	for {
+		key, err := catalog.Next()
+		if err != nil || key == nil {
+			return nil, err
+		}
+		seen, err := visible(catalog)
+		if err != nil {
+			return nil, err
+		}
+		if seen {
+			return key[1:], w.living(key[1:])
+		}
+	}
+}
