@@ -167,7 +167,7 @@ func showRecord(rec *Record, ok bool) string {
 	if !ok {
 		return "null"
 	}
-	return event{rec.ID, string(rec.Value), rec.Tags}.String()
+	return fact{rec.ID, string(rec.Value), rec.Tags}.String()
 }
 
 func (o *deleteRangeStep) onModel(w *world) string {
@@ -224,7 +224,7 @@ func (a *ask) scanWorld(w *world, keysOnly bool) string {
 	var out digest
 	for _, e := range w.pick(&a.query) {
 		if keysOnly {
-			e = event{id: e.id}
+			e = fact{id: e.id}
 		}
 		out.add(e.id, []byte(e.value), e.tags)
 	}
@@ -439,11 +439,11 @@ func (s *subject) kill() error {
 }
 
 // everything is a last look at all that a store holds.
-func everything(keys int, now uint64) []step {
-	steps := []step{{now, &listStep{}}}
+func everything(keys int, now uint64) []move {
+	steps := []move{{now, &listStep{}}}
 	for i := range keys {
-		all := ask{from: place{nth: -1}, to: place{id: kv.MaxID, nth: -1}, query: query{key: fmt.Sprintf("key:%d", i)}}
-		steps = append(steps, step{now, &scanStep{ask: all}}, step{now, &countStep{all}})
+		all := ask{from: spot{nth: -1}, to: spot{id: kv.MaxID, nth: -1}, query: query{key: fmt.Sprintf("key:%d", i)}}
+		steps = append(steps, move{now, &scanStep{ask: all}}, move{now, &countStep{all}})
 	}
 	return steps
 }

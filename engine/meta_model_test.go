@@ -19,12 +19,12 @@ type world struct {
 
 // past is one key of a world.
 type past struct {
-	rows   []event // ascending
-	last   kv.ID   // the highest ID ever given since the key was born
+	rows   []fact // ascending
+	last   kv.ID  // the highest ID ever given since the key was born
 	filled bool
 }
 
-type event struct {
+type fact struct {
 	id    kv.ID
 	value string
 	tags  kv.TagSet
@@ -42,25 +42,25 @@ func (w *world) clone() *world {
 }
 
 // rows returns the records of a key; none if there is no such key.
-func (w *world) rows(key string) []event {
+func (w *world) rows(key string) []fact {
 	if h := w.keys[key]; h != nil {
 		return h.rows
 	}
 	return nil
 }
 
-// search returns where an ID is or would be.
-func search(rows []event, id kv.ID) (int, bool) {
-	return slices.BinarySearchFunc(rows, id, func(e event, id kv.ID) int { return e.id.Compare(id) })
+// indexOf returns where an ID is or would be.
+func indexOf(rows []fact, id kv.ID) (int, bool) {
+	return slices.BinarySearchFunc(rows, id, func(e fact, id kv.ID) int { return e.id.Compare(id) })
 }
 
-func (w *world) set(key string, e event) {
+func (w *world) set(key string, e fact) {
 	h := w.keys[key]
 	if h == nil {
 		h = &past{}
 		w.keys[key] = h
 	}
-	if i, found := search(h.rows, e.id); found {
+	if i, found := indexOf(h.rows, e.id); found {
 		h.rows[i] = e
 	} else {
 		h.rows = slices.Insert(h.rows, i, e)
@@ -95,24 +95,24 @@ func (w *world) put(p *putStep) string {
 		}
 		id = next
 	}
-	_, there := search(h.rows, id)
+	_, there := indexOf(h.rows, id)
 	if p.cond == IfAbsent && there || p.cond == IfPresent && !there {
 		return "null"
 	}
-	w.set(p.key, event{id, p.value, p.tags})
+	w.set(p.key, fact{id, p.value, p.tags})
 	return id.String()
 }
 
 func (w *world) deleteRange(key string, from, to kv.ID) {
 	if h := w.keys[key]; h != nil {
-		h.rows = slices.DeleteFunc(h.rows, func(e event) bool { return !e.id.Less(from) && !to.Less(e.id) })
+		h.rows = slices.DeleteFunc(h.rows, func(e fact) bool { return !e.id.Less(from) && !to.Less(e.id) })
 	}
 }
 
 // newest is GET AT.
 func (w *world) newest(key string, at kv.ID) string {
 	rows := w.rows(key)
-	i, found := search(rows, at)
+	i, found := indexOf(rows, at)
 	if found {
 		i++
 	}
@@ -122,7 +122,7 @@ func (w *world) newest(key string, at kv.ID) string {
 	return rows[i-1].String()
 }
 
-func (e event) String() string {
+func (e fact) String() string {
 	return fmt.Sprintf("%v=%s%s", e.id, brief([]byte(e.value)), showTags(e.tags))
 }
 
@@ -151,8 +151,8 @@ type query struct {
 }
 
 // pick returns the records that a query asks for.
-func (w *world) pick(q *query) []event {
-	var out []event
+func (w *world) pick(q *query) []fact {
+	var out []fact
 	for _, e := range w.rows(q.key) {
 		if !e.id.Less(q.opt.From) && !q.opt.To.Less(e.id) && e.tags.HasAll(q.opt.Tags) {
 			out = append(out, e)

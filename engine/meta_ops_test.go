@@ -17,13 +17,13 @@ type operation interface {
 	onStore(s *subject) string
 }
 
-// step is an operation and the time that the stores' clock shows, in ms.
-type step struct {
+// move is an operation and the time that the stores' clock shows, in ms.
+type move struct {
 	now uint64
 	op  operation
 }
 
-func (s step) String() string { return fmt.Sprintf("at %d %T%+v", s.now, s.op, s.op) }
+func (s move) String() string { return fmt.Sprintf("at %d %T%+v", s.now, s.op, s.op) }
 
 // generator draws histories. Other operations are added to draw.
 type generator struct {
@@ -38,14 +38,14 @@ func newGenerator(seed uint64) *generator {
 }
 
 // history draws n steps.
-func (g *generator) history(n int) []step {
-	steps := make([]step, n)
+func (g *generator) history(n int) []move {
+	steps := make([]move, n)
 	for i := range steps {
 		g.now += g.rng.Uint64N(4)
 		if g.one(30) {
 			g.now += g.rng.Uint64N(5 * 86_400_000) // files' windows close
 		}
-		steps[i] = step{g.now, g.draw()}
+		steps[i] = move{g.now, g.draw()}
 	}
 	return steps
 }
@@ -92,14 +92,14 @@ func (g *generator) draw() operation {
 
 func (g *generator) key() string { return fmt.Sprintf("key:%d", g.rng.IntN(g.keys)) }
 
-// place is an ID: a fixed one, or that of a record of the key if it has any.
-type place struct {
+// spot is an ID: a fixed one, or that of a record of the key if it has any.
+type spot struct {
 	id    kv.ID
 	nth   int // of the key's records, modulo their number; -1: id
 	shift int // by so many IDs
 }
 
-func (p *place) settle(w *world, key string) kv.ID {
+func (p *spot) settle(w *world, key string) kv.ID {
 	id := p.id
 	if rows := w.rows(key); p.nth >= 0 && len(rows) > 0 {
 		id = rows[p.nth%len(rows)].id
@@ -135,8 +135,8 @@ func (g *generator) id() kv.ID {
 }
 
 // end draws an end of a range, or the time of a GET.
-func (g *generator) end() place {
-	p := place{id: g.id(), nth: -1}
+func (g *generator) end() spot {
+	p := spot{id: g.id(), nth: -1}
 	switch g.rng.IntN(6) {
 	case 0:
 		p.id = kv.MinID
@@ -180,7 +180,7 @@ func (g *generator) value() string {
 type putStep struct {
 	key   string
 	mode  IDMode
-	at    place
+	at    spot
 	id    kv.ID // at, settled
 	cond  Condition
 	wrong bool  // IfLast with another ID than the last
@@ -190,7 +190,7 @@ type putStep struct {
 }
 
 func (g *generator) put() putStep {
-	p := putStep{key: g.key(), at: place{id: g.id(), nth: -1}, value: g.value()}
+	p := putStep{key: g.key(), at: spot{id: g.id(), nth: -1}, value: g.value()}
 	switch n := g.rng.IntN(20); {
 	case n < 6:
 		p.mode = IDAuto
@@ -235,7 +235,7 @@ func (g *generator) write() operation {
 // bulkStep writes many records of a key in a row.
 type bulkStep struct {
 	key   string
-	from  place
+	from  spot
 	start kv.ID // from, settled
 	n     int
 	every uint64 // ms
@@ -261,13 +261,13 @@ func (g *generator) bulk() operation {
 }
 
 // events returns the records of a bulk.
-func (o *bulkStep) events() []event {
+func (o *bulkStep) events() []fact {
 	g := generator{rng: rand.New(rand.NewPCG(o.seed, 1))}
 	tagged := g.rng.IntN(3)
-	out := make([]event, 0, o.n)
+	out := make([]fact, 0, o.n)
 	id := o.start
 	for i := range o.n {
-		e := event{id: id, value: fmt.Sprintf("%d.%d", i, g.rng.IntN(9))}
+		e := fact{id: id, value: fmt.Sprintf("%d.%d", i, g.rng.IntN(9))}
 		if o.wide {
 			e.value = fmt.Sprintf("%d %01000d", g.rng.IntN(1000), i)
 		}
@@ -291,8 +291,8 @@ type updateStep struct {
 type txStep struct {
 	what     string
 	put      putStep
-	at       place
-	from, to place
+	at       spot
+	from, to spot
 	settled  [3]kv.ID // at, from, to
 }
 
@@ -318,14 +318,14 @@ func (g *generator) update() operation {
 // deleteRangeStep, deleteKeyStep and clearStep delete.
 type deleteRangeStep struct {
 	key      string
-	from, to place
+	from, to spot
 }
 type deleteKeyStep struct{ key string }
 type clearStep struct{}
 
 // ask is what SCAN and COUNT ask for.
 type ask struct {
-	from, to place
+	from, to spot
 	query    // settled but for the ends
 }
 
@@ -343,7 +343,7 @@ func (g *generator) ask() ask {
 		o.Tags = g.tags()
 	}
 	if g.one(3) {
-		a.from, a.to = place{nth: -1}, place{id: kv.MaxID, nth: -1}
+		a.from, a.to = spot{nth: -1}, spot{id: kv.MaxID, nth: -1}
 	}
 	return a
 }
@@ -360,7 +360,7 @@ type countStep struct{ ask }
 // getStep is GETREC AT.
 type getStep struct {
 	key string
-	at  place
+	at  spot
 }
 
 type listStep struct{}

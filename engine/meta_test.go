@@ -18,7 +18,7 @@ import (
 type optionSet struct {
 	name         string
 	opt          Options
-	noCompaction bool
+	noCompaction bool   // few files then: with many, writes stop
 	after        string // what is done after every few steps
 	every        int
 }
@@ -28,7 +28,7 @@ func optionSets() []optionSet {
 		{name: "small", opt: Options{MemtableBytes: 64 << 10, SegmentBytes: 64 << 10}},
 		{name: "in memory", opt: Options{MemtableBytes: 256 << 20, SegmentBytes: 64 << 20, Sync: SyncOS}},
 		{name: "without map", opt: Options{MemtableBytes: 256 << 10, SegmentBytes: 64 << 10, NoMmap: true, Sync: SyncInterval, SyncInterval: 10 * time.Millisecond}},
-		{name: "never compacted", opt: Options{MemtableBytes: 64 << 10, SegmentBytes: 1 << 20, Sync: SyncOS}, noCompaction: true, after: "flush", every: 7},
+		{name: "never compacted", opt: Options{MemtableBytes: 8 << 20, SegmentBytes: 1 << 20, Sync: SyncOS}, noCompaction: true, after: "flush", every: 20},
 		{name: "always compacted", opt: Options{MemtableBytes: 1 << 20, SegmentBytes: 256 << 10, Sync: SyncOS}, after: "compact", every: 5},
 		{name: "always flushed", opt: Options{MemtableBytes: 4 << 20, SegmentBytes: 64 << 10, Memory: MinMemory, Sync: SyncOS}, after: "flush", every: 1},
 		{name: "purged", opt: Options{MemtableBytes: 128 << 10, SegmentBytes: 64 << 10, purgeAfter: 2}, after: "flush", every: 3},
@@ -74,7 +74,7 @@ type deviation struct {
 }
 
 // replay runs a history on the model and on a store; nil if they agree.
-func replay(set *optionSet, steps []step) *deviation {
+func replay(set *optionSet, steps []move) *deviation {
 	disk := disktest.New()
 	s := &subject{disk: disk, opt: set.opt, set: set, now: &atomic.Uint64{}}
 	s.opt.FS, s.opt.MinFreeBytes = disk, 1
@@ -110,7 +110,7 @@ const shrinkTime = 20 * time.Second
 
 // shrink leaves out steps as long as some step still deviates: half of them, then
 // quarters and so on, each piece in random order.
-func shrink(set *optionSet, steps []step) []step {
+func shrink(set *optionSet, steps []move) []move {
 	end := time.Now().Add(shrinkTime)
 	rng := rand.New(rand.NewPCG(1, 1))
 	for size := len(steps) / 2; size > 0; size /= 2 {
@@ -132,7 +132,7 @@ func shrink(set *optionSet, steps []step) []step {
 }
 
 // list shows steps, long ones cut.
-func list(steps []step) string {
+func list(steps []move) string {
 	var text strings.Builder
 	for i, s := range steps {
 		if i == 60 {

@@ -53,7 +53,7 @@ func answers(t *testing.T, r *Reader, model []series, what string) {
 		var row kv.Row
 		found, _, err := r.Newest(s.key, at.ID, &row, nil)
 		right(err, found && sameRow(&row, &at))
-		n, _, err := countByWalk(r, s.key, kv.Range{From: s.rows[len(s.rows)/2].ID, To: kv.MaxID})
+		n, _, err := r.Count(s.key, s.rows[len(s.rows)/2].ID, kv.MaxID)
 		right(err, n == uint64(len(s.rows)-len(s.rows)/2))
 		stats, found, err := r.SeriesStats(s.key)
 		right(err, found && stats.Rows == uint64(len(s.rows)))
@@ -167,7 +167,7 @@ func TestEveryByteOfLists(t *testing.T) {
 			if err != nil && !errors.Is(err, disk.ErrCorrupt) || err == nil && (!found || !sameRow(&row, &s.rows[k])) {
 				t.Fatalf("byte %d: row %d: %v, %v", i, k, found, err)
 			}
-			n, _, err := countByWalk(r, s.key, kv.Range{From: s.rows[k].ID, To: kv.MaxID})
+			n, _, err := r.Count(s.key, s.rows[k].ID, kv.MaxID)
 			if err != nil && !errors.Is(err, disk.ErrCorrupt) || err == nil && n != uint64(70-k) {
 				t.Fatalf("byte %d: count from %d: %d, %v", i, k, n, err)
 			}

@@ -172,7 +172,7 @@ func checkCount(t *testing.T, r *Reader, s *series, rg kv.Range, want []kv.Row) 
 			deletes++
 		}
 	}
-	rows, del, err := countByWalk(r, s.key, rg)
+	rows, del, err := r.Count(s.key, rg.From, rg.To)
 	if err != nil || rows != uint64(len(want)) || del != uint64(deletes) {
 		t.Fatalf("%q, range %+v: count %d, %d, %v, want %d, %d", short(s.key), rg, rows, del, err, len(want), deletes)
 	}

@@ -113,39 +113,6 @@ func skipped(span *Span, want []kv.Row, tags kv.TagSet) (int, error) {
 	return n, nil
 }
 
-// countByWalk counts the rows of a range, and the deletes among them.
-func countByWalk(r *Reader, key []byte, rg kv.Range) (rows, deletes uint64, err error) {
-	rg.KeysOnly = true
-	w, err := r.Walk(key, rg, false)
-	if err != nil || w == nil {
-		return 0, 0, err
-	}
-	defer w.Close()
-	for span := w.Span(); span != nil; span = w.Span() {
-		switch {
-		case span.Counted:
-			rows, deletes = rows+span.Rows, deletes+span.Deletes
-			err = w.Skip()
-		case !w.Opened():
-			err = w.Enter()
-		default:
-			var batch *kv.Rows
-			if batch, err = w.Next(); err == nil {
-				rows += uint64(batch.Len())
-				for _, f := range batch.Form {
-					if f == kv.FormDelete {
-						deletes++
-					}
-				}
-			}
-		}
-		if err != nil {
-			return 0, 0, err
-		}
-	}
-	return rows, deletes, w.Skip()
-}
-
 // TestTaggedWalk: only the block that may have a row with the tag is entered.
 func TestTaggedWalk(t *testing.T) {
 	one, _ := kv.MakeTagSet([][]byte{[]byte("error")})
