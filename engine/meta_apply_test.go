@@ -97,6 +97,7 @@ func (o *updateStep) onModel(w *world) string {
 	for i := range o.steps {
 		s := &o.steps[i]
 		key := s.put.key
+		w.expire(key)
 		s.settled = [3]kv.ID{s.at.settle(w, key), s.from.settle(w, key), s.to.settle(w, key)}
 		switch s.what {
 		case "put":
@@ -309,7 +310,12 @@ func (o *getStep) onStore(s *subject) string {
 }
 
 func (o *listStep) onModel(w *world) string {
-	return fmt.Sprint(len(w.keys), slices.Sorted(maps.Keys(w.keys)))
+	o.counted = !w.expiring // or else expired keys are still to be deleted
+	number := 0
+	if o.counted {
+		number = len(w.keys)
+	}
+	return fmt.Sprint(number, slices.Sorted(maps.Keys(w.keys)))
 }
 
 func (o *listStep) onStore(s *subject) string {
@@ -325,8 +331,11 @@ func (o *listStep) onStore(s *subject) string {
 			if err != nil {
 				return failed(err)
 			}
-			if !ok {
+			if !ok && o.counted {
 				return fmt.Sprint(s.db.Keys(), keys)
+			}
+			if !ok {
+				return fmt.Sprint(0, keys)
 			}
 			keys = append(keys, string(info.Key))
 		}

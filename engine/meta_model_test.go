@@ -15,6 +15,9 @@ type world struct {
 	keys map[string]*past
 	held *world // what the held snapshot shows; nil: none is held
 	now  uint64
+
+	rules    []Rule
+	expiring bool // some key has ever had an expiry
 }
 
 // past is one key of a world.
@@ -22,6 +25,8 @@ type past struct {
 	rows   []fact // ascending
 	last   kv.ID  // the highest ID ever given since the key was born
 	filled bool
+
+	expires uint64 // ms since 1970; 0: never
 }
 
 type fact struct {
@@ -34,9 +39,9 @@ func newWorld() *world { return &world{keys: map[string]*past{}} }
 
 func (w *world) clone() *world {
 	c := newWorld()
-	c.now = w.now
+	c.now, c.rules, c.expiring = w.now, slices.Clone(w.rules), w.expiring
 	for key, h := range w.keys {
-		c.keys[key] = &past{rows: slices.Clone(h.rows), last: h.last, filled: h.filled}
+		c.keys[key] = &past{rows: slices.Clone(h.rows), last: h.last, filled: h.filled, expires: h.expires}
 	}
 	return c
 }
@@ -72,6 +77,7 @@ func (w *world) set(key string, e fact) {
 
 // put is a PUT on the world; the text is what it answers.
 func (w *world) put(p *putStep) string {
+	w.expire(p.key)
 	h := w.keys[p.key]
 	if h == nil {
 		h = &past{}

@@ -30,11 +30,13 @@ type generator struct {
 	rng  *rand.Rand
 	now  uint64
 	keys int
+	// retains: rules and expiries are drawn, which leave less data.
+	retains bool
 }
 
 func newGenerator(seed uint64) *generator {
 	rng := rand.New(rand.NewPCG(seed, 16))
-	return &generator{rng: rng, now: 1_700_000_000_000 + rng.Uint64N(1e9), keys: 2 + rng.IntN(8)}
+	return &generator{rng: rng, now: 1_700_000_000_000 + rng.Uint64N(1e9), keys: 2 + rng.IntN(8), retains: seed%2 == 0}
 }
 
 // history draws n steps.
@@ -76,6 +78,12 @@ func (g *generator) draw() operation {
 	}
 	if g.one(250) {
 		return &clearStep{}
+	}
+	if g.retains && g.one(20) {
+		if g.one(2) {
+			return g.retain()
+		}
+		return g.expire()
 	}
 	total := 0
 	for _, c := range choices {
@@ -363,7 +371,9 @@ type getStep struct {
 	at  spot
 }
 
-type listStep struct{}
+type listStep struct {
+	counted bool // settled: the store's number of keys is exact
+}
 
 // holdStep takes a snapshot and lets go of the one before; recallStep scans it.
 type holdStep struct{}

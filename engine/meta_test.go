@@ -87,7 +87,9 @@ func replay(set *optionSet, steps []move) *deviation {
 	for i, st := range steps {
 		w.now = st.now
 		s.now.Store(st.now)
+		w.expireAll()
 		want := st.op.onModel(w)
+		w.expireAll()
 		got := st.op.onStore(s)
 		if got == want && set.every > 0 && i%set.every == 0 {
 			want = "ok"
