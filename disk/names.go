@@ -14,6 +14,7 @@ const (
 	ManifestName     = "MANIFEST"      // which files are live
 	PrevManifestName = "MANIFEST.prev" // the manifest before that
 	LockName         = "LOCK"          // held while a process has the database open
+	ReserveName      = "RESERVE"       // room that is given back when the disk is full
 	TempSuffix       = ".tmp"          // end of every name that recovery may remove
 )
 
@@ -35,6 +36,7 @@ const (
 	KindPrevManifest          // PrevManifestName
 	KindLock                  // LockName
 	KindTemp                  // unfinished work of a process that may be dead
+	KindReserve               // ReserveName; it holds no data
 )
 
 // SegmentName is the name of a segment of the log.
@@ -60,6 +62,8 @@ func ParseName(name string) (kind NameKind, no uint64, ok bool) {
 		return KindPrevManifest, 0, true
 	case LockName:
 		return KindLock, 0, true
+	case ReserveName:
+		return KindReserve, 0, true
 	}
 	if no, ok = parseNumbered(name, SegmentDir+"/", segmentSuffix); ok {
 		return KindSegment, no, true

@@ -23,6 +23,7 @@ func TestNames(t *testing.T) {
 		{"MANIFEST", disk.KindManifest, 0},
 		{"MANIFEST.prev", disk.KindPrevManifest, 0},
 		{"LOCK", disk.KindLock, 0},
+		{"RESERVE", disk.KindReserve, 0},
 		{"MANIFEST.tmp", disk.KindTemp, 0},
 		{"wal/spare-1.tmp", disk.KindTemp, 0},
 	} {

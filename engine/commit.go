@@ -368,9 +368,12 @@ func (c *committer) write(g *group) {
 	ops := c.enc.Ops()
 	c.payload = c.enc.Bytes()
 	if ops > 0 {
-		if g.err = c.db.wal.Append(g.firstSeq, ops, c.payload); g.err != nil {
+		if g.err = c.append(g, ops); g.err != nil {
 			c.undo(g)
 		} else {
+			if c.db.short.noRoom.Load() != nil {
+				c.db.short.noRoom.Store(nil)
+			}
 			c.db.countKeys(g)
 			c.db.metrics.WALAppends.Inc()
 			c.account(g)
@@ -394,6 +397,16 @@ func (c *committer) account(g *group) {
 	stored := c.db.wal.Stats().Bytes
 	m.WALStored.Add(stored - c.logged)
 	c.logged = stored
+}
+
+// append writes the group's record. One that only deletes may use what a full
+// disk gets back.
+func (c *committer) append(g *group, ops uint32) error {
+	err := c.db.wal.Append(g.firstSeq, ops, c.payload)
+	if !isFull(err) || slices.ContainsFunc(g.batches, func(b *Batch) bool { return !b.frees }) {
+		return err
+	}
+	return c.db.withRoom("delete", int64(len(c.payload))+smallNeed, func() error { return c.db.wal.Append(g.firstSeq, ops, c.payload) })
 }
 
 // syncEarly starts a sync when a segment is nearly full, because its rotation

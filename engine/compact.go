@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"tskv/compaction"
@@ -146,6 +147,7 @@ func (db *DB) carryOut(v *version, plan compaction.Plan) error {
 	}
 	outputs, err := db.merge(inputs, v, plan)
 	if err != nil {
+		db.purging.again(plan, err)
 		return fmt.Errorf("merge %d files (%s): %w", len(inputs), plan.Reason, err)
 	}
 	if err := db.installMerge(outputs, removed); err != nil {
@@ -161,6 +163,10 @@ func (db *DB) carryOut(v *version, plan compaction.Plan) error {
 	return nil
 }
 
+// errShortage ends a merge under which the disk became full: a flush needs the room
+// more, and what the merge may take now is planned anew.
+var errShortage = errors.New("the disk became full meanwhile")
+
 func (db *DB) merge(inputs []compaction.Input, v *version, plan compaction.Plan) ([]manifest.File, error) {
 	if !plan.Covered {
 		for _, in := range inputs {
@@ -171,13 +177,28 @@ func (db *DB) merge(inputs []compaction.Input, v *version, plan compaction.Plan)
 	if plan.DropDeletes && plan.Class <= compaction.ClassData {
 		floor = db.viewOf(v).floors()
 	}
-	outputs, err := compaction.Merge(inputs, v.tombs, plan, compaction.Output{
-		Floor:  floor,
-		FS:     db.tableFS(),
-		NextID: db.nextFileID,
-		Codec:  sstable.CodecZstd,
-		Pace:   db.pace,
-	})
+	var outputs []manifest.File
+	wasFull := db.diskFull.Load()
+	pace := func(n int64) error {
+		if db.checkDisk(); !wasFull && db.diskFull.Load() {
+			return errShortage
+		}
+		return db.pace(n)
+	}
+	merge := func() (err error) {
+		outputs, err = compaction.Merge(inputs, v.tombs, plan, compaction.Output{
+			Floor:  floor,
+			FS:     db.tableFS(),
+			NextID: db.nextFileID,
+			Codec:  sstable.CodecZstd,
+			Pace:   pace,
+		})
+		return err
+	}
+	err := merge()
+	for isFull(err) && plan.Reason == purgeReason && db.giveBack("purge", math.MaxInt64) { // it will free more
+		err = merge()
+	}
 	for _, f := range outputs {
 		db.metrics.CompactionBytesOut.Add(uint64(f.Size))
 	}
@@ -216,11 +237,14 @@ func (db *DB) isStopping() bool {
 }
 
 // compactionRoom is what a compaction may write at most: half of the disk that
-// is free above the reserve.
+// is free above MinFreeBytes, and half of all where less than that is free.
 func (db *DB) compactionRoom() int64 {
 	free, _, err := db.fs.Free()
-	if err != nil || free <= db.options.MinFreeBytes {
+	switch {
+	case err != nil:
 		return 1 // plans that only drop files are not bound
+	case free <= db.options.MinFreeBytes:
+		return int64(free/2) + 1 // in the end it takes no more than its inputs
 	}
 	return int64(min((free-db.options.MinFreeBytes)/2, 1<<62))
 }

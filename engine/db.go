@@ -58,9 +58,13 @@ type DB struct {
 	failed    atomic.Pointer[error]
 	diskFull  atomic.Bool
 	diskBlind atomic.Bool // free space could not be read
+	short     shortage
 	closed    atomic.Bool
 	// recovering is true inside Open, before any other goroutine is there.
 	recovering bool
+	pending    *recovered // what Open left to do, on a full disk
+	startMu    sync.Mutex // of ended, and of starting what writes
+	ended      bool
 
 	syncMu       sync.Mutex // one sync of the log at a time
 	flushWaits   atomic.Bool
@@ -80,7 +84,7 @@ type DB struct {
 	idleAt       atomic.Uint64   // generation of the manifest for which compaction has found nothing to do
 	flushRate    atomic.Uint64   // bytes of log records per second of recent flushes; 0: none yet
 	deletions    deletions       // under compactMu
-	spent        map[uint64]bool // sequences of tombstones that hide nothing; under installMu, replaced as a whole
+	spentTombs   map[uint64]bool // sequences of tombstones that hide nothing; under installMu, replaced as a whole
 	reclaiming   reclaiming
 
 	stopping   chan struct{} // closed when background work should end
@@ -145,14 +149,24 @@ func (db *DB) abandon() {
 }
 
 func (db *DB) start() {
-	share := split(db.options.Memory)
-	db.queue = newQueue(share.queue, db.metrics)
+	db.queue = newQueue(split(db.options.Memory).queue, db.metrics)
 	db.syncer = newSyncer(db)
+	db.checkDisk()
+	if db.pending != nil {
+		db.workDone.Go(db.finishRecovery)
+	} else {
+		db.startWriting()
+	}
+	db.workDone.Go(db.watch)
+}
+
+// startWriting starts all that needs a log.
+func (db *DB) startWriting() {
 	v := db.acquire()
+	share := split(db.options.Memory)
 	db.committer = &committer{db: db, v: v, mem: v.mem[0], hot: newHotKeys(share.hotKeys), nextSeq: db.visible.Load() + 1, rules: db.rules.Load()}
 	db.committer.enc.StartSegment()
 	db.hotFiles.Store(int64(compaction.HotFiles(v.files(), compaction.PickOptions{})))
-	db.checkDisk()
 	db.commitDone.Go(func() { db.commitLoop() })
 	switch db.options.Sync {
 	case SyncAlways:
@@ -163,7 +177,6 @@ func (db *DB) start() {
 	db.workDone.Go(db.flushLoop)
 	db.workDone.Go(db.compactLoop)
 	db.workDone.Go(db.spareLoop)
-	db.workDone.Go(db.watch)
 	db.workDone.Go(db.expireLoop)
 	db.workDone.Go(db.trimLoop)
 }
@@ -182,8 +195,15 @@ func (db *DB) Close() error {
 	if db.failure() == nil {
 		errs = append(errs, db.flushAll())
 	}
-	errs = append(errs, db.wal.Close())
-	db.committer.v.release()
+	if db.wal != nil {
+		errs = append(errs, db.wal.Close())
+	}
+	if db.failure() == nil && errors.Join(errs...) == nil {
+		db.markClean()
+	}
+	if db.committer != nil {
+		db.committer.v.release()
+	}
 	db.current.Swap(nil).release()
 	return errors.Join(append(errs, db.lock.Close())...)
 }
@@ -191,6 +211,9 @@ func (db *DB) Close() error {
 // stop ends all goroutines; a commit that is stopped by a full pipeline of
 // flushes is given up after patience.
 func (db *DB) stop(patience time.Duration) {
+	db.startMu.Lock()
+	db.ended = true
+	db.startMu.Unlock()
 	db.queue.close()
 	stall := time.AfterFunc(patience, func() { close(db.giveUp) })
 	db.commitDone.Wait()
@@ -251,10 +274,18 @@ func (db *DB) spareLoop() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	first := true
+	var told error
 	for {
-		if db.ailment() != nil {
+		err := db.keepReserve()
+		if err != nil && told == nil {
+			db.log.Warn("keep reserve", "error", err)
+		}
+		told = err
+		if db.ailment() != nil || !db.roomForSpare() {
 			// A spare would fill the last of the disk.
-		} else if err := db.wal.PrepareSpare(); err != nil {
+		} else if err := db.wal.PrepareSpare(); errors.Is(err, wal.ErrNoRoom) {
+			// Writers have used it up meanwhile.
+		} else if err != nil {
 			db.log.Warn("prepare log segment", "error", err)
 		} else if first {
 			db.spareReady.Store(true)
@@ -284,8 +315,10 @@ func (db *DB) watch() {
 	forget := time.NewTicker(residencyPeriod)
 	defer forget.Stop()
 	for {
+		db.probe()
 		db.checkDisk()
 		db.checkAge()
+		db.relieve()
 		db.measure()
 		select {
 		case <-tick.C:
@@ -305,26 +338,5 @@ func (db *DB) forgetResidency() {
 	defer v.release()
 	for _, t := range v.tables() {
 		t.ForgetResidency()
-	}
-}
-
-func (db *DB) checkDisk() {
-	free, _, err := db.fs.Free()
-	if blind := err != nil; blind != db.diskBlind.Swap(blind) && blind {
-		db.log.Warn("read free disk space", "error", err)
-	}
-	if err != nil {
-		return
-	}
-	full := free < db.options.MinFreeBytes
-	if db.diskFull.Swap(full) == full || db.failure() != nil {
-		return
-	}
-	if full {
-		db.metrics.ReadOnly.Set(1)
-		db.log.Error("writes are refused: the disk is nearly full", "free_bytes", free)
-	} else {
-		db.metrics.ReadOnly.Set(0)
-		db.log.Info("writes are accepted again", "free_bytes", free)
 	}
 }

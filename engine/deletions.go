@@ -91,7 +91,7 @@ func (db *DB) examine(v *version) {
 func (db *DB) setSpent(seqs map[uint64]bool) {
 	db.installMu.Lock()
 	defer db.installMu.Unlock()
-	db.spent = seqs
+	db.spentTombs = seqs
 }
 
 // eachKey calls fn with the tombstones of each single key from the first key >= from on,
@@ -214,7 +214,7 @@ func (t *table) allHidden(tombs *kv.Tombstones) uint64 {
 // db.compactMu is held.
 func (db *DB) sweep() (swept bool, err error) {
 	db.installMu.Lock()
-	n := len(db.spent)
+	n := len(db.spentTombs)
 	db.installMu.Unlock()
 	if n == 0 {
 		return false, nil
@@ -245,7 +245,7 @@ func (db *DB) prune(next *manifest.State, edited bool) {
 	}
 	kept := make([]kv.Tombstone, 0, len(list))
 	for _, t := range list {
-		if t.Prefix && needed[t.Seq] || !t.Prefix && !db.spent[t.Seq] {
+		if t.Prefix && needed[t.Seq] || !t.Prefix && !db.spentTombs[t.Seq] {
 			kept = append(kept, t)
 		}
 	}

@@ -74,8 +74,16 @@ func faults(op disktest.Op) []fault {
 	switch op {
 	case disktest.OpWrite:
 		add("ENOSPC short", disktest.FailRule{Err: syscall.ENOSPC, Short: 7})
-	case disktest.OpCreate, disktest.OpOpen:
+		add("EDQUOT", disktest.FailRule{Err: syscall.EDQUOT})
+	case disktest.OpOpen:
 		add("EMFILE", disktest.FailRule{Err: syscall.EMFILE})
+	case disktest.OpCreate:
+		add("EMFILE", disktest.FailRule{Err: syscall.EMFILE})
+		add("ENOSPC", disktest.FailRule{Err: syscall.ENOSPC})
+	case disktest.OpMap:
+		add("ENOMEM", disktest.FailRule{Err: syscall.ENOMEM})
+	case disktest.OpSync, disktest.OpSyncDir:
+		add("ENOSPC", disktest.FailRule{Err: syscall.ENOSPC}) // delayed allocation
 	case disktest.OpLink, disktest.OpRename, disktest.OpMkdir, disktest.OpTruncate:
 		add("ENOSPC", disktest.FailRule{Err: syscall.ENOSPC})
 	}
@@ -139,6 +147,7 @@ func (h history) fail(t *testing.T, states []*model, f fault) {
 		}
 	}
 	fs.Heal()
+	awaitRecovery(t, db)
 	if db.failure() == nil {
 		for i := acked; i < h.ops; i++ {
 			b, _ := h.op(i)

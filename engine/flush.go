@@ -75,18 +75,22 @@ func (db *DB) settled(m *memory) bool {
 // warm one.
 func (db *DB) flush(m *memory) error {
 	start := time.Now()
-	it := m.Iterator(nil, m.frozenAt.Load())
 	floor, done := db.flushFloors(m)
 	defer done()
-	class := func(key []byte) uint8 { return classOf(key, it.Label()) }
-	files, err := compaction.Build(it, class, compaction.Output{
-		FS:     db.tableFS(),
-		NextID: db.nextFileID,
-		MinSeq: m.FirstSeq(),
-		MaxSeq: m.frozenAt.Load(),
-		Codec:  sstable.CodecS2,
-		Split:  true,
-		Floor:  floor,
+	var files []manifest.File
+	err := db.withRoom("flush", m.Bytes()/4*5+smallNeed, func() (err error) {
+		it := m.Iterator(nil, m.frozenAt.Load())
+		class := func(key []byte) uint8 { return classOf(key, it.Label()) }
+		files, err = compaction.Build(it, class, compaction.Output{
+			FS:     db.tableFS(),
+			NextID: db.nextFileID,
+			MinSeq: m.FirstSeq(),
+			MaxSeq: m.frozenAt.Load(),
+			Codec:  sstable.CodecS2,
+			Split:  true,
+			Floor:  floor,
+		})
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("write tables: %w", err)
@@ -108,7 +112,7 @@ func (db *DB) flush(m *memory) error {
 	for _, f := range files {
 		db.metrics.FlushBytes.Add(uint64(f.Size))
 	}
-	if !db.recovering {
+	if db.wal != nil {
 		if err := db.wal.Release(db.state.Load().MinSegment); err != nil {
 			db.log.Warn("release log segments", "error", err)
 		}

@@ -28,8 +28,22 @@ func (db *DB) installFlush(m *memory, added []manifest.File, edit func(*manifest
 		db.announceFlush(err)
 		if !db.pauseRetry("replace manifest", err) {
 			closeTables(opened)
+			db.discard(added)
 			return err
 		}
+	}
+}
+
+// discard removes tables whose installation was given up, so that they do not
+// fill the disk until the next start; not if the manifest on disk may list them,
+// because only the sync after its rename failed.
+func (db *DB) discard(added []manifest.File) {
+	onDisk, err := manifest.Load(db.fs)
+	if err != nil || onDisk.Generation != db.state.Load().Generation {
+		return
+	}
+	for _, f := range added {
+		db.removeTable(f.ID)
 	}
 }
 
@@ -95,7 +109,7 @@ func (db *DB) replaceManifest(opened []*table, added []manifest.File, removed []
 		panic("BUG: engine: " + err.Error())
 	}
 	db.prune(next, edit != nil)
-	if err := manifest.Store(db.fs, next); err != nil {
+	if err := db.withRoom("manifest", smallNeed, func() error { return manifest.Store(db.fs, next) }); err != nil {
 		return err
 	}
 	db.state.Store(next)
@@ -120,6 +134,7 @@ func (db *DB) adopt(added []manifest.File) ([]*table, error) {
 func nextState(state *manifest.State, added []manifest.File, removed []uint64, edit func(*manifest.State)) *manifest.State {
 	next := *state
 	next.Generation++
+	next.Clean = false
 	gone := make(map[uint64]bool, len(removed))
 	for _, id := range removed {
 		gone[id] = true

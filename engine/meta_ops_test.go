@@ -15,6 +15,8 @@ type operation interface {
 	onModel(w *world) string
 	// onStore runs it on a store and returns the answer.
 	onStore(s *subject) string
+	// String shows it, settled if it has run on the model.
+	String() string
 }
 
 // move is an operation and the time that the stores' clock shows, in ms.
@@ -23,7 +25,7 @@ type move struct {
 	op  operation
 }
 
-func (s move) String() string { return fmt.Sprintf("at %d %T%+v", s.now, s.op, s.op) }
+func (s move) String() string { return fmt.Sprintf("at %d %s", s.now, s.op) }
 
 // generator draws histories. Other operations are added to draw.
 type generator struct {

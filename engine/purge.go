@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"cmp"
+	"math"
 	"slices"
 
 	"tskv/compaction"
@@ -27,10 +28,15 @@ type purging struct {
 // db.compactMu is held.
 func (db *DB) purge(v *version) (compaction.Plan, bool) {
 	p := &db.purging
-	if p.goal == p.done && !p.begin(v, db.options.purgeAfter, db.deletions.hidden) {
+	after, room := db.options.purgeAfter, db.compactionRoom()
+	if db.diskFull.Load() {
+		// Deletes are how the disk gets room. What a rewrite will need nobody
+		// knows before, only that it is less than what it frees: so it is tried.
+		after, room = 1, math.MaxInt64
+	}
+	if p.goal == p.done && !p.begin(v, after, db.deletions.hidden) {
 		return compaction.Plan{}, false
 	}
-	room := db.compactionRoom()
 	for len(p.left) > 0 {
 		id := p.left[0]
 		p.left = p.left[1:]
@@ -39,10 +45,21 @@ func (db *DB) purge(v *version) (compaction.Plan, bool) {
 			continue // merged meanwhile, no room for it now, damaged, or nothing to gain
 		}
 		f := v.all[i].file
-		return compaction.Plan{Inputs: []manifest.File{f}, Class: f.Class, Window: f.Window, Reason: "purge"}, true
+		return compaction.Plan{Inputs: []manifest.File{f}, Class: f.Class, Window: f.Window, Reason: purgeReason}, true
 	}
 	p.done = p.goal
 	return compaction.Plan{}, false
+}
+
+// purgeReason is the reason of a plan that purge made.
+const purgeReason = "purge"
+
+// again puts back the file of a purge that failed, unless it takes more room than
+// there is: then the next delete tries again.
+func (p *purging) again(plan compaction.Plan, err error) {
+	if plan.Reason == purgeReason && !isFull(err) {
+		p.left = append(p.left, plan.Inputs[0].ID)
+	}
 }
 
 // begin starts a purge of the files with hidden rows if enough tombstones have come

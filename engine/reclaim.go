@@ -53,8 +53,11 @@ func (w view) floors() func(key []byte) kv.ID {
 // flushFloors is floors for a flush of m. Rows may go only if no file has rows in
 // their place that they might have replaced.
 func (db *DB) flushFloors(m *memory) (floor func(key []byte) kv.ID, done func()) {
+	if db.recovering {
+		return nil, func() {}
+	}
 	v := db.acquire()
-	if v == nil || db.recovering {
+	if v == nil {
 		return nil, func() {}
 	}
 	w := db.viewOf(v)

@@ -35,9 +35,10 @@ func (db *DB) recover() error {
 	if err := db.removeStrays(); err != nil {
 		return fmt.Errorf("remove left-over files: %w", err)
 	}
+	db.findReserve()
 	tables, err := db.openTables(db.state.Load().Files)
 	if err != nil {
-		return err
+		return explain(err, len(db.state.Load().Files))
 	}
 	db.recovering = true
 	defer func() { db.recovering = false }()
@@ -58,26 +59,16 @@ func (db *DB) recover() error {
 		return fmt.Errorf("replay log: %w", err)
 	}
 	r.last = max(r.last, sum.LastSeq) // what was undone at the end counts as flushed too
-	segment := max(sum.LastSegment, db.state.Load().MinSegment) + 1
-	if err := db.flush(r.freeze(segment)); err != nil {
-		return fmt.Errorf("flush replayed log: %w", err)
-	}
+	rest := &recovered{start: start, sum: sum, segment: max(sum.LastSegment, db.state.Load().MinSegment) + 1, clean: db.state.Load().Clean}
+	r.freeze(rest.segment)
 	db.rules.Store(r.rules)
 	db.expiring.Store(db.expires.Load() > 0)
-	if db.wal, err = wal.Create(db.fs, db.walOptions(), segment, max(sum.LastSeq, db.visible.Load())+1, sum); err != nil {
-		return err
-	}
 	db.visible.Store(max(sum.LastSeq, db.visible.Load()))
-	if err := db.wal.Release(segment); err != nil {
-		db.log.Warn("release log segments", "error", err)
-	}
 	db.metrics.Keys.Set(int64(db.keys.Load()))
-	db.log.Info("recovered", "files", len(db.state.Load().Files), "keys", db.keys.Load(), "log_segments", sum.Segments,
-		"log_bytes", sum.Bytes, "log_operations", sum.Ops, "torn_bytes", sum.TornBytes, "clean", sum.Sealed,
-		"seconds", time.Since(start).Seconds())
-	if sum.TornBytes > 0 {
-		db.log.Warn("the log ended in a torn record that was never acknowledged as durable",
-			"segment", disk.SegmentName(sum.TornSegment), "offset", sum.TornOffset, "bytes", sum.TornBytes)
+	if err := db.settle(rest); isFull(err) {
+		db.postpone(rest, err)
+	} else if err != nil {
+		return err
 	}
 	return nil
 }
@@ -153,6 +144,7 @@ type replayer struct {
 	segment uint64
 	last    uint64
 	flushed chan error // of the flush under way; nil if there is none
+	full    bool       // the disk is: what is replayed stays in memory
 	rules   *ruleTable
 	key     []byte
 }
@@ -182,12 +174,17 @@ func (r *replayer) record(rec *wal.Record) error {
 }
 
 // flush writes the replayed memtable to tables beside the replay of the next one,
-// after the one before has been written.
+// after the one before has been written. On a full disk it stays in memory and the
+// replay goes on: there is no more of it than was in memory before.
 func (r *replayer) flush() error {
 	if err := r.join(); err != nil {
 		return err
 	}
-	old, flushed := r.freeze(0), make(chan error, 1)
+	old := r.freeze(0)
+	if r.full {
+		return nil
+	}
+	flushed := make(chan error, 1)
 	r.flushed = flushed
 	go func() { flushed <- r.db.flush(old) }() // recover joins it
 	return nil
@@ -200,6 +197,10 @@ func (r *replayer) join() error {
 	}
 	err := <-r.flushed
 	r.flushed = nil
+	if isFull(err) {
+		r.full = true
+		return nil
+	}
 	return err
 }
 
@@ -243,10 +244,10 @@ func (r *replayer) countKey(row *kv.Row) {
 	}
 }
 
-// freeze ends the replayed memtable and returns it for its flush; none is under
-// way. In the middle of a replay the log keeps its first segment (minSegment 0),
-// because later records of it are still to come; those flushed are skipped by
-// their sequence.
+// freeze ends the replayed memtable, begins another one, and returns the old one. In
+// the middle of a replay the log keeps its first segment (minSegment 0), because
+// later records of it are still to come; those flushed are skipped by their
+// sequence.
 func (r *replayer) freeze(minSegment uint64) *memory {
 	db, old := r.db, r.mem
 	seq := max(r.last, db.visible.Load())
@@ -255,7 +256,7 @@ func (r *replayer) freeze(minSegment uint64) *memory {
 	r.mem = db.newMemory(seq+1, max(minSegment, db.state.Load().MinSegment))
 	db.versionMu.Lock()
 	cur := db.current.Load()
-	db.swap(newVersion([]*memory{r.mem, old}, 1, cur.tables(), cur.tombs))
+	db.swap(newVersion(append([]*memory{r.mem}, cur.mem...), cur.frozen+1, cur.tables(), cur.tombs))
 	db.versionMu.Unlock()
 	r.mem.Unref()
 	db.visible.Store(seq)

@@ -33,7 +33,7 @@ func (c *committer) makeRoom() bool {
 			c.refused = err
 		}
 	} else if db.wal.Full() || db.spareReady.CompareAndSwap(true, false) {
-		err := db.wal.Rotate(c.nextSeq)
+		err := c.rotate()
 		c.noteRotation(err)
 		if err == nil {
 			c.enc.StartSegment()
@@ -41,6 +41,14 @@ func (c *committer) makeRoom() bool {
 		}
 	}
 	return true
+}
+
+// rotate goes on to the next log segment, on a full disk with what can be given
+// back: without a segment not even a delete could be written.
+func (c *committer) rotate() error {
+	err := c.db.withRoom("rotate log", smallNeed, func() error { return c.db.wal.Rotate(c.nextSeq) })
+	c.db.checkDisk() // a second of fast writers is too long to wait for
+	return err
 }
 
 func (c *committer) mustFreeze() bool {
@@ -149,7 +157,7 @@ func (c *committer) freezeIfFilled() error {
 // segment.
 func (c *committer) freeze() error {
 	db := c.db
-	if err := db.wal.Rotate(c.nextSeq); err != nil {
+	if err := c.rotate(); err != nil {
 		return fmt.Errorf("start log segment: %w", err)
 	}
 	c.enc.StartSegment()

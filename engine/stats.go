@@ -29,11 +29,17 @@ type Stats struct {
 	Sync            SyncMode
 	SyncInterval    time.Duration
 	ReadOnly        error // why writes are refused, or nil
+	ReserveBytes    int64 // disk kept for the day when it is full
+	ReserveWanted   int64 // how much that should be
 }
 
 // Stats returns the present numbers.
 func (db *DB) Stats() Stats {
-	s := Stats{Keys: db.keys.Load(), Expires: db.expires.Load(), Rules: len(db.rules.Load().list()), VisibleSeq: db.visible.Load(), Sync: db.options.Sync, SyncInterval: db.options.SyncInterval, ReadOnly: db.refusal()}
+	s := Stats{
+		Keys: db.keys.Load(), Expires: db.expires.Load(), Rules: len(db.rules.Load().list()), VisibleSeq: db.visible.Load(),
+		Sync: db.options.Sync, SyncInterval: db.options.SyncInterval, ReadOnly: db.ReadOnly(),
+		ReserveBytes: db.short.held.Load(), ReserveWanted: db.short.wanted.Load(),
+	}
 	v := db.acquire()
 	if v == nil {
 		return s
@@ -57,7 +63,10 @@ func (db *DB) Stats() Stats {
 	}
 	state := db.state.Load()
 	s.FlushedSeq, s.FirstSegment, s.Tombstones = state.FlushedSeq, state.MinSegment, len(state.Tombstones)
-	s.LastSegment = db.wal.Segment()
+	s.LastSegment = state.MinSegment
+	if db.short.unfinished.Load() == nil {
+		s.LastSegment = db.wal.Segment()
+	}
 	s.DamagedFiles, s.HotFiles = db.damaged.count(), int(db.hotFiles.Load())
 	return s
 }

@@ -2,9 +2,7 @@ package engine
 
 import (
 	"errors"
-	"fmt"
 	"sync"
-	"syscall"
 	"time"
 
 	"tskv/wal"
@@ -176,7 +174,7 @@ func (db *DB) syncLog() error {
 	db.metrics.FsyncLatency.Observe(time.Since(start))
 	if err != nil {
 		db.metrics.FsyncErrors.Inc()
-		db.fail(fmt.Errorf("%w until a restart, because a sync of the log failed: %w", ErrReadOnly, err))
+		db.fail(err)
 		return db.failure()
 	}
 	return nil
@@ -194,58 +192,6 @@ func (db *DB) Sync() error {
 	return db.syncLog()
 }
 
-// fail refuses all writes from now until a restart.
-func (db *DB) fail(err error) {
-	if db.failed.CompareAndSwap(nil, &err) {
-		db.metrics.ReadOnly.Set(1)
-		db.log.Error("writes are refused until a restart", "error", err)
-	}
-}
-
-func (db *DB) failure() error {
-	if err := db.failed.Load(); err != nil {
-		return *err
-	}
-	return nil
-}
-
-// refusal returns why writes are refused at present, or nil.
-func (db *DB) refusal() error {
-	if db.closed.Load() {
-		return ErrClosed
-	}
-	return db.ailment()
-}
-
-// ailment returns what is wrong with the disk, so that writes are refused, or
-// nil.
-func (db *DB) ailment() error {
-	if err := db.failure(); err != nil {
-		return err
-	}
-	if db.diskFull.Load() {
-		return fmt.Errorf("%w: less than %d bytes of disk are free", ErrReadOnly, db.options.MinFreeBytes)
-	}
-	return nil
-}
-
-// writeError turns the log's error into the answer of the group.
-func (db *DB) writeError(err error) error {
-	switch {
-	case errors.Is(err, wal.ErrSyncFailed):
-		db.fail(fmt.Errorf("%w until a restart, because a sync of the log failed: %w", ErrReadOnly, err))
-		return db.failure()
-	case isFull(err):
-		return fmt.Errorf("%w: the disk is full: %w", ErrReadOnly, err)
-	}
-	return fmt.Errorf("write log: %w", err)
-}
-
-// isFull reports whether there was no room on the disk.
-func isFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-}
-
 // publish makes everything up to seq visible.
 func (db *DB) publish(seq uint64) {
 	if seq <= db.visible.Load() {
@@ -257,6 +203,3 @@ func (db *DB) publish(seq uint64) {
 		db.nudge(db.flushNudge)
 	}
 }
-
-// ReadOnly returns why writes are refused at present, or nil.
-func (db *DB) ReadOnly() error { return db.refusal() }

@@ -71,6 +71,17 @@ func (s *instruments) ratio(name, help string, fn func() float64) {
 	})
 }
 
+// labelled adds one gauge of several with the same name, told apart by a fixed
+// value of one label.
+func (s *instruments) labelled(name, help, label, value string, g *Gauge) {
+	s.list = append(s.list, instrument{
+		prometheus.NewDesc("tskv_"+name, help, nil, prometheus.Labels{label: value}),
+		func(d *prometheus.Desc) prometheus.Metric {
+			return prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(g.Value()))
+		},
+	})
+}
+
 func (s *instruments) histogram(name, help string, h *Histogram, sc scale) {
 	s.add(name, help, func(d *prometheus.Desc) prometheus.Metric { return h.metric(d, sc) })
 }

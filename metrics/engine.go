@@ -63,6 +63,12 @@ type Engine struct {
 	VisibleSequence Gauge
 	ReadOnly        Gauge // 1 while writes are refused
 
+	// One of these is 1 with ReadOnly.
+	ReadOnlyFull, ReadOnlyRecovery, ReadOnlySync Gauge
+
+	ReserveBytes Gauge   // room kept for a full disk
+	ReserveSpent Counter // times that it was given back
+
 	set instruments
 }
 
@@ -138,6 +144,13 @@ func (e *Engine) nameGauges() {
 	s.gauge("keys", "Keys.", &e.Keys)
 	s.gauge("visible_sequence", "Sequence of the last visible write.", &e.VisibleSequence)
 	s.gauge("read_only", "1 while writes are refused.", &e.ReadOnly)
+	for reason, g := range map[string]*Gauge{
+		"disk_full": &e.ReadOnlyFull, "recovery": &e.ReadOnlyRecovery, "sync_failed": &e.ReadOnlySync,
+	} {
+		s.labelled("read_only_reason", "1 for the reason for which writes are refused.", "reason", reason, g)
+	}
+	s.gauge("reserve_bytes", "Bytes of disk kept for the day when it is full.", &e.ReserveBytes)
+	s.counter("reserve_spent_total", "Times that the reserve was given back to a full disk.", &e.ReserveSpent)
 }
 
 // WriteAmplification returns the bytes written to the log and to files per user

@@ -49,7 +49,7 @@ var libraries = map[string][]string{
 	"github.com/spf13/cobra":            {"cmd/tskv"},
 	"github.com/BurntSushi/toml":        {"cmd/tskv"},
 	"github.com/schollz/progressbar":    {"cmd/tskv"},
-	"golang.org/x/sys":                  {"disk", "disk/disktest", "net/server"},
+	"golang.org/x/sys":                  {"disk", "disk/disktest", "net/server", "tests/harness"},
 	"golang.org/x/term":                 {"cmd/tskv"},
 	"github.com/redis/go-redis":         {"tests/e2e", "net/command"},
 	"go.uber.org/goleak":                nil, // any test

@@ -12,6 +12,8 @@ var (
 	ErrSegmentEnded = errors.New("log segment ended")
 	// ErrTooLarge is returned for a payload of more than MaxPayload bytes.
 	ErrTooLarge = errors.New("log payload too large")
+	// ErrNoRoom ends PrepareSpare when somebody needs the room more.
+	ErrNoRoom = errors.New("room is short")
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("log closed")
 	// ErrVersion means that an intact file or record was written by a newer

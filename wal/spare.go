@@ -28,7 +28,7 @@ const zeroBytes = 1 << 20
 func (l *Log) reserveSpare() (name string, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || l.failed != nil || len(l.spares)+l.making >= l.opt.Spares {
+	if l.closed || l.failed != nil || l.lean || len(l.spares)+l.making >= l.opt.Spares {
 		return "", false
 	}
 	l.making++
@@ -70,7 +70,13 @@ func (l *Log) putSpare(sp spare) {
 // than Options.Spares, and does nothing otherwise. It writes SegmentBytes bytes,
 // so it belongs into the background; one call at a time. Close ends it early
 // with ErrClosed.
+//
+// It ends the shortage that StopSpares or DropSpares began; these end it early
+// with ErrNoRoom.
 func (l *Log) PrepareSpare() error {
+	l.mu.Lock()
+	l.lean = false
+	l.mu.Unlock()
 	name, ok := l.reserveSpare()
 	if !ok {
 		return nil
@@ -99,10 +105,13 @@ func (l *Log) fillZeros(file disk.File) error {
 	zeros := make([]byte, min(zeroBytes, l.opt.SegmentBytes))
 	for off := int64(0); off < l.opt.SegmentBytes; off += int64(len(zeros)) {
 		l.mu.Lock()
-		closed := l.closed
+		closed, lean := l.closed, l.lean
 		l.mu.Unlock()
-		if closed {
+		switch {
+		case closed:
 			return ErrClosed
+		case lean:
+			return ErrNoRoom
 		}
 		zeros = zeros[:min(int64(len(zeros)), l.opt.SegmentBytes-off)]
 		if _, err := file.WriteAt(zeros, off); err != nil {

@@ -49,6 +49,7 @@ type Log struct {
 	spares   []spare
 	making   int // spares on their way
 	spareSeq int
+	lean     bool // room is short: no spares
 	stats    Stats
 
 	buf []byte // of Append

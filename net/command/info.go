@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -250,7 +251,13 @@ func (s *session) infoStorage(t *infoText) {
 		t.line("read_only", flag(st.ReadOnly != nil))
 		if st.ReadOnly != nil {
 			t.line("read_only_reason", strings.ReplaceAll(st.ReadOnly.Error(), "\n", " "))
+			var why *engine.ReadOnlyError
+			if errors.As(st.ReadOnly, &why) {
+				t.line("read_only_cause", why.Reason)
+			}
 		}
+		t.line("reserve_bytes", st.ReserveBytes)
+		t.line("reserve_wanted_bytes", st.ReserveWanted)
 	}
 	t.line("wal_appends", e.WALAppends.Value())
 	t.line("wal_bytes", e.WALBytes.Value())

@@ -17,10 +17,15 @@ type load struct {
 	addr    string
 	ledgers []*ledger
 	stop    atomic.Bool
-	wait    sync.WaitGroup
-	mu      sync.Mutex
-	faults  []string
-	reads   atomic.Int64
+	// ill is set before a disk loses power: errors are answers then, and an
+	// acknowledgement is no promise, because a machine without power sends none.
+	ill atomic.Bool
+	// dead is set when the power is gone: what is sent from then on must fail.
+	dead   atomic.Bool
+	wait   sync.WaitGroup
+	mu     sync.Mutex
+	faults []string
+	reads  atomic.Int64
 }
 
 func (l *load) fault(format string, args ...any) {
@@ -49,7 +54,7 @@ func (l *load) write(led *ledger, rng *rand.Rand) {
 	}
 	defer c.Close()
 	for !l.stop.Load() {
-		first := len(led.commands)
+		first, dead := len(led.commands), l.dead.Load()
 		for range 1 + rng.IntN(16) {
 			led.queue(c, rng)
 		}
@@ -62,14 +67,19 @@ func (l *load) write(led *ledger, rng *rand.Rand) {
 				return
 			}
 			if reply.IsError() {
-				if !strings.HasPrefix(string(reply.Text), "LOADING") {
+				if !l.ill.Load() && !strings.HasPrefix(string(reply.Text), "LOADING") {
 					l.fault("writer %d command %d: %s", led.writer, n, reply.Text)
 				}
 				continue // refused: not acknowledged, may not be there
 			}
 			led.checkIDs(l, n, reply)
-			led.commands[n].acked = true
-			led.acks++
+			if dead {
+				l.fault("writer %d command %d was acknowledged without power", led.writer, n)
+			}
+			if !l.ill.Load() {
+				led.commands[n].acked = true
+				led.acks++
+			}
 		}
 	}
 }
@@ -122,7 +132,7 @@ func (l *load) read(rng *rand.Rand) {
 			return
 		}
 		if reply.IsError() {
-			if !strings.HasPrefix(string(reply.Text), "LOADING") {
+			if !l.ill.Load() && !strings.HasPrefix(string(reply.Text), "LOADING") {
 				l.fault("%v: %s", args, reply.Text)
 			}
 			continue
