@@ -27,7 +27,7 @@ func TestLastIDUnderRules(t *testing.T) {
 	b.Put([]byte("k"), last, []byte("1"))
 	apply(t, db, &b)
 	now.Add(2 * hour)
-	deleteRange(t, db, "k", last.Time+1, last.Time+2)
+	deleteRange(t, db, "k", uint64(now.Load()), uint64(now.Load())+1)
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
