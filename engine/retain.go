@@ -132,7 +132,8 @@ func (w view) newestVisible(key []byte, at kv.ID) (kv.Row, bool, error) {
 }
 
 // trimHidden deletes what the number of records hides of a key before records up
-// to an ID are deleted: or else older ones would come back into the number.
+// to an ID are deleted: or else older ones would come back into the number. The
+// key's last ID is known.
 func (t *Tx) trimHidden(st *keyState, to kv.ID) error {
 	r := t.c.rules.find(st.data[1:])
 	if r == nil || r.Records == 0 {
@@ -146,6 +147,7 @@ func (t *Tx) trimHidden(st *keyState, to kv.ID) error {
 	if err := t.grow(st.data, nil); err != nil {
 		return err
 	}
+	t.keepLast(st, kv.MinID, last) // age may hide the newest record as well
 	t.c.writeTombstone(t.g, kv.Tombstone{Key: st.data, From: kv.MinID, To: last})
 	return nil
 }

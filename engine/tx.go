@@ -166,13 +166,19 @@ func (t *Tx) DeleteRange(key []byte, from, to kv.ID) error {
 	if err := t.trimHidden(st, to); err != nil {
 		return err
 	}
-	if st.filled && !st.last.Less(from) && !to.Less(st.last) && st.entry.floor != st.last {
-		st.entry.floor = st.last
-		c.row = st.entry.row(expirySame)
-		c.writeCatalog(t.g, st)
-	}
+	t.keepLast(st, from, to)
 	st.changed = c.writeTombstone(t.g, kv.Tombstone{Key: st.data, From: from, To: to})
 	return nil
+}
+
+// keepLast remembers the last ID of a key, which is known, in its catalog entry if
+// the record is about to be deleted.
+func (t *Tx) keepLast(st *keyState, from, to kv.ID) {
+	if st.filled && !st.last.Less(from) && !to.Less(st.last) && st.entry.floor != st.last {
+		st.entry.floor = st.last
+		t.c.row = st.entry.row(expirySame)
+		t.c.writeCatalog(t.g, st)
+	}
 }
 
 // Clear removes all keys in constant time.

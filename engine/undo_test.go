@@ -283,3 +283,36 @@ func TestCompactAgainstClose(t *testing.T) {
 		}
 	}
 }
+
+// TestFlushAfterUndo: a log whose last record holds only what was undone leaves a
+// store that can be flushed.
+func TestFlushAfterUndo(t *testing.T) {
+	for _, kill := range []bool{false, true} {
+		fs := disktest.New()
+		db := open(t, testOptions(fs))
+		err := db.Update(func(tx *Tx) error {
+			if err := tx.Put(&Op{Key: []byte("k"), Value: []byte("1")}); err != nil {
+				return err
+			}
+			return errUndo
+		}, []byte("k"))
+		if !errors.Is(err, errUndo) {
+			t.Fatal(err)
+		}
+		if kill {
+			fs = fs.Clone()
+			db.stop(0)
+		} else if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		db = open(t, testOptions(fs))
+		inTime(t, "flush", func() {
+			if err := db.Flush(); err != nil {
+				t.Error(err)
+			}
+		})
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -62,7 +62,7 @@ func (w view) walk(key []byte, rg kv.Range, want walkOptions) *walk {
 	inMemory := rg
 	inMemory.KeysOnly = rg.KeysOnly && want.tags == nil
 	var tombs []kv.Tombstone
-	for i, m := range w.v.mem {
+	for i, m := range k.memtables() {
 		if s := m.Find(key); s != nil {
 			k.addMemory(m, s, inMemory, math.MaxUint64-uint64(i), ranges(tombs))
 		}
@@ -102,9 +102,29 @@ func (k *walk) addMemory(m *memory, s memSeries, rg kv.Range, rank uint64, hides
 	k.inputs = append(k.inputs, in)
 }
 
+// indexed reports whether the files of warm memtables are read instead of these:
+// rows are counted, and an index knows numbers.
+func (k *walk) indexed() bool { return k.want.count != nil && k.key[0] == spaceData }
+
+// memtables returns those to read.
+func (k *walk) memtables() []*memory {
+	if k.indexed() {
+		return k.w.v.mem[:1+k.w.v.frozen]
+	}
+	return k.w.v.mem
+}
+
+// tables returns the files to read beside the memtables.
+func (k *walk) tables() []*table {
+	if k.indexed() {
+		return k.w.v.stored()
+	}
+	return k.w.tables(k.key)
+}
+
 // addTables lists the tables of the range without a look into them.
 func (k *walk) addTables() {
-	for _, t := range k.w.tables(k.key) {
+	for _, t := range k.tables() {
 		first, last := kv.ID{Time: t.file.MinTime}, kv.ID{Time: t.file.MaxTime, Seq: math.MaxUint64}
 		if !last.Less(k.rg.From) && !k.rg.To.Less(first) {
 			k.pending = append(k.pending, pending{t, k.start(first, last)})
@@ -163,8 +183,8 @@ const stopEvery = 16
 // Next implements kv.Source.
 func (k *walk) Next() (*kv.Rows, error) {
 	for k.err == nil {
-		if k.turns++; k.want.stop != nil && k.turns%stopEvery == 0 {
-			if k.err = k.want.stop(); k.err != nil {
+		if k.turns++; k.turns%stopEvery == 0 {
+			if k.err = k.mustStop(); k.err != nil {
 				break
 			}
 		}
@@ -192,6 +212,14 @@ func (k *walk) Next() (*kv.Rows, error) {
 		}
 	}
 	return nil, k.err
+}
+
+// mustStop returns why the walk cannot go on.
+func (k *walk) mustStop() error {
+	if err := k.w.stale(); err != nil || k.want.stop == nil {
+		return err
+	}
+	return k.want.stop()
 }
 
 // first returns the input with the first edge, one without rows before others

@@ -18,13 +18,6 @@ func longStore(t *testing.T) *DB {
 	opt := testOptions(disktest.New())
 	opt.MemtableBytes, opt.SegmentBytes, opt.Sync = 256<<20, 64<<20, SyncOS
 	db := open(t, opt)
-	db.compactMu.Lock()
-	t.Cleanup(func() {
-		db.compactMu.Unlock()
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	rare := tagSet(t, "rare")
 	var batch Batch
 	for i := range longRows {
@@ -37,7 +30,17 @@ func longStore(t *testing.T) *DB {
 			apply(t, db, &batch)
 		}
 	}
-	flush(t, db)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db = open(t, opt) // without warm memtables
+	db.compactMu.Lock()
+	t.Cleanup(func() {
+		db.compactMu.Unlock()
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return db
 }
 

@@ -120,7 +120,7 @@ func (it *iterator) Rows(rg kv.Range) (kv.Source, error) {
 		}
 		return &it.runs, nil
 	}
-	s, err := it.r.openSource(&it.entry, rg, 0, it.ahead)
+	s, err := it.r.openSource(&it.entry, rg, it.ahead)
 	if err != nil {
 		return nil, err
 	}

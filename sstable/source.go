@@ -15,8 +15,7 @@ type sourceState struct {
 	r       *Reader
 	rg      kv.Range
 	entry   entry
-	need    uint64 // tag bits that a block must have
-	keyTags bool   // with KeysOnly: tags all the same
+	keyTags bool // with KeysOnly: tags all the same
 	cursor  blockCursor
 	ahead   *readAhead // nil: through map and pread
 	reader  blockReader
@@ -37,20 +36,12 @@ type source struct {
 // Source opens the rows of a series in a range; nil, nil if the file has no
 // row of it there. Rows with FormDelete are delivered like others.
 func (r *Reader) Source(key []byte, rg kv.Range) (kv.Source, error) {
-	return r.SourceTagged(key, rg, nil)
-}
-
-// SourceTagged is Source, but may leave out whole blocks in which no row has
-// all the given tags (rows without them are still delivered from other blocks).
-// A row left out no longer hides an older one with the same ID: the caller has
-// made sure that no older file or memtable overlaps.
-func (r *Reader) SourceTagged(key []byte, rg kv.Range, tags kv.TagSet) (kv.Source, error) {
 	var e entry
 	found, err := r.entry(key, &e)
 	if err != nil || !found || e.maxID.Less(rg.From) || rg.To.Less(e.minID) {
 		return nil, err
 	}
-	s, err := r.openSource(&e, rg, bitsOf(tags), nil)
+	s, err := r.openSource(&e, rg, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -61,14 +52,14 @@ func (r *Reader) SourceTagged(key []byte, rg kv.Range, tags kv.TagSet) (kv.Sourc
 func (r *Reader) state(e *entry, rg kv.Range) *sourceState {
 	s := r.states.Get().(*sourceState)
 	s.r, s.rg, s.entry, s.window = r, rg, *e, window{}
-	s.need, s.ahead, s.keyTags, s.unpacked = 0, nil, false, 0
+	s.ahead, s.keyTags, s.unpacked = nil, false, 0
 	return s
 }
 
 // openSource makes a source over the series of an entry.
-func (r *Reader) openSource(e *entry, rg kv.Range, need uint64, ahead *readAhead) (*source, error) {
+func (r *Reader) openSource(e *entry, rg kv.Range, ahead *readAhead) (*source, error) {
 	s := r.state(e, rg)
-	s.need, s.ahead = need, ahead
+	s.ahead = ahead
 	if err := s.cursor.start(r, e, &rg, ahead != nil); err != nil {
 		r.states.Put(s)
 		return nil, err
@@ -115,14 +106,8 @@ func (s *source) Close() {
 // nextBlock opens the next block and finds the rows of the range in it.
 func (s *sourceState) nextBlock() (bool, error) {
 	var ref blockRef
-	for {
-		ok, err := s.cursor.next(&ref)
-		if !ok || err != nil {
-			return false, err
-		}
-		if ref.tagBits&s.need == s.need {
-			break
-		}
+	if ok, err := s.cursor.next(&ref); !ok || err != nil {
+		return false, err
 	}
 	if err := s.loadBlock(&ref); err != nil {
 		return false, err

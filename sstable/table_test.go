@@ -115,26 +115,6 @@ func TestManyTagSets(t *testing.T) {
 	checkIterators(t, r, model)
 }
 
-// TestTaggedSource leaves out only blocks without the tags.
-func TestTaggedSource(t *testing.T) {
-	one, _ := kv.MakeTagSet([][]byte{[]byte("error")})
-	s := series{key: []byte("k")}
-	for i := range 3 * maxBlockRows {
-		row := kv.Row{ID: kv.ID{Time: uint64(i)}, Num: 1}
-		if i == maxBlockRows+5 {
-			row.Tags = one
-		}
-		s.rows = append(s.rows, row)
-	}
-	d := newDisk()
-	p := build(t, d, WriterOptions{FileID: 1}, []series{s}, 999)
-	r := openTable(t, d, p, ReaderOptions{})
-	rows, err := collect(r.SourceTagged(s.key, kv.Everything, one))
-	if err != nil || len(rows) != maxBlockRows || !bytes.Equal(rows[5].Tags, one) {
-		t.Fatalf("%d rows, %v", len(rows), err)
-	}
-}
-
 func TestEmptyTable(t *testing.T) {
 	d := newDisk()
 	p := build(t, d, WriterOptions{FileID: 3}, nil, 1)

@@ -113,6 +113,44 @@ func skipped(span *Span, want []kv.Row, tags kv.TagSet) (int, error) {
 	return n, nil
 }
 
+// TestTaggedWalk: only the block that may have a row with the tag is entered.
+func TestTaggedWalk(t *testing.T) {
+	one, _ := kv.MakeTagSet([][]byte{[]byte("error")})
+	s := series{key: []byte("k")}
+	for i := range 3 * maxBlockRows {
+		row := kv.Row{ID: kv.ID{Time: uint64(i)}, Num: 1}
+		if i == maxBlockRows+5 {
+			row.Tags = one
+		}
+		s.rows = append(s.rows, row)
+	}
+	d := newDisk()
+	r := openTable(t, d, build(t, d, WriterOptions{FileID: 1}, []series{s}, 999), ReaderOptions{})
+	w, err := r.Walk(s.key, kv.Everything, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	var rows []kv.Row
+	for span := w.Span(); span != nil && err == nil; span = w.Span() {
+		switch {
+		case !span.MayHold(TagBitsOf(one)):
+			err = w.Skip()
+		case !w.Opened():
+			err = w.Enter()
+		default:
+			var batch *kv.Rows
+			batch, err = w.Next()
+			for i := range batch.Len() {
+				rows = append(rows, batch.Row(i))
+			}
+		}
+	}
+	if err != nil || len(rows) != maxBlockRows || !bytes.Equal(rows[5].Tags, one) {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+}
+
 // TestWalkDecodes: a walk opens no block that it does not enter.
 func TestWalkDecodes(t *testing.T) {
 	d := newDisk()

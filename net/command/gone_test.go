@@ -34,9 +34,12 @@ func TestClientGone(t *testing.T) {
 			batch.Reset()
 		}
 	}
-	h.dial(t).line("PUT other 1 1 TAG t0 TAG t1")
-	if err := h.db.Flush(); err != nil {
-		t.Fatal(err)
+	other := h.dial(t)
+	for i := range 5 { // until no memtable of the records is kept to be read
+		other.do("PUT", "other", fmt.Sprint(i), "1", "TAG", "t0", "TAG", "t1")
+		if err := h.db.Flush(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, command := range []string{
 		"COUNT k TAG t0 TAG t1",
@@ -56,7 +59,11 @@ func TestClientGone(t *testing.T) {
 		})
 		c := h.dial(t)
 		c.send(split(command))
-		<-begun
+		select {
+		case <-begun:
+		case <-time.After(patience):
+			t.Fatalf("%s reads nothing", command)
+		}
 		if err := c.conn.Close(); err != nil {
 			t.Fatal(err)
 		}

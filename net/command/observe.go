@@ -179,7 +179,7 @@ func (s *session) memoryUsage(args [][]byte) error {
 		s.out.Null()
 		return nil
 	}
-	all := engine.ScanOptions{From: kv.MinID, To: kv.MaxID}
+	all := engine.ScanOptions{From: kv.MinID, To: kv.MaxID, Stop: s.untilGone()}
 	total, err := snap.Count(key, all)
 	if err != nil {
 		return err
