@@ -56,7 +56,9 @@ func (db *DB) recover() error {
 	if err != nil {
 		return fmt.Errorf("replay log: %w", err)
 	}
-	r.last = max(r.last, sum.LastSeq) // what was undone at the end counts as flushed too
+	if !db.options.bounded {
+		r.last = max(r.last, sum.LastSeq) // what was undone at the end counts as flushed too
+	}
 	rest := &recovered{start: start, sum: sum, segment: max(sum.LastSegment, db.state.Load().MinSegment) + 1, clean: db.state.Load().Clean}
 	r.freeze(rest.segment)
 	db.rules.Store(r.rules)
