@@ -242,6 +242,17 @@ func TestMarkdown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, sp := range newTable().sorted() {
+		rows := sp.subs
+		if sp.run != nil {
+			rows = append([]spec{*sp}, rows...)
+		}
+		for i := range rows {
+			if row := "| `" + strings.ReplaceAll(rows[i].usage(), "|", "\\|") + "` |"; !strings.Contains(Markdown(), row) {
+				t.Errorf("the group %q of %s has no section", sp.group, rows[i].full)
+			}
+		}
+	}
 	if string(text) != Markdown() {
 		t.Error("docs/commands.md differs from the table: run TSKV_UPDATE=1 go test ./net/command -run Markdown")
 	}

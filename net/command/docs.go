@@ -99,6 +99,8 @@ func Markdown() string {
 		{"series", "Records and series"},
 		{"string", "Strings"},
 		{"generic", "Keys"},
+		{"transactions", "Transactions"},
+		{"pubsub", "Channels"},
 		{"connection", "Connection"},
 		{"server", "Server"},
 		{"scripting", "Functions"},
