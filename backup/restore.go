@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 
 	"tskv/disk"
@@ -63,7 +64,9 @@ func wanted(id string, to *uint64, all []Backup) string {
 	case id != "":
 		return "there is none with ID " + strconv.Quote(id)
 	}
-	return fmt.Sprintf("none is of position %d or before it", *to)
+	newest := &all[len(all)-1]
+	oldest := slices.IndexFunc(all, func(b Backup) bool { return b.Database == newest.Database })
+	return fmt.Sprintf("none is of position %d or before it, the oldest of database %s is of %d", *to, newest.Database, all[oldest].Position)
 }
 
 // Bytes returns what Extract reads.

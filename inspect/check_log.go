@@ -42,7 +42,7 @@ func (c *checker) log() {
 	}
 	if sum.Segments == 0 && c.state.FlushedSeq > 0 {
 		c.add(SeverityWarning, disk.SegmentDir, -1,
-			"there is no log from segment %d on: normal only after a crash in the middle of a start", c.state.MinSegment)
+			"there is no log from segment %d on: normal in a checkpoint, after a restore, and after a crash in the middle of a start", c.state.MinSegment)
 	}
 }
 

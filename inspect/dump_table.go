@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"path"
+	"strings"
 
 	"tskv/disk"
 	"tskv/kv"
@@ -168,7 +169,7 @@ func (d *tableDump) blocks() (id uint64, err error) {
 		if blockErr == nil {
 			err = d.emit(viewBlock(&b))
 		} else if errors.As(blockErr, &corrupt) {
-			err = d.damage(corrupt.Offset, int64(b.Length), fmt.Sprintf("%s %s", b.Kind, corrupt.Reason))
+			err = d.damage(corrupt.Offset, int64(b.Length), strings.TrimSpace(b.Kind+" "+corrupt.Reason))
 		} else {
 			err = blockErr
 		}

@@ -3,6 +3,7 @@ package inspect
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"strings"
 
 	"tskv/kv"
@@ -67,7 +68,10 @@ func (l *Loss) String() string {
 	if l.From != "" {
 		_, _ = fmt.Fprintf(&b, " from %s to %s", l.From, l.To)
 	}
-	if l.MaxSeq > 0 {
+	switch {
+	case l.MaxSeq == math.MaxUint64:
+		_, _ = fmt.Fprintf(&b, ", sequences %d and later", l.MinSeq)
+	case l.MaxSeq > 0:
 		_, _ = fmt.Fprintf(&b, ", sequences %d to %d", l.MinSeq, l.MaxSeq)
 	}
 	if l.Older != "" {

@@ -65,17 +65,28 @@ data directory. With --dir it backs up a store that no server has open.`,
 	return cmd
 }
 
-// repositoryFS returns a directory that must be there.
-func repositoryFS(dir string) (disk.FS, error) {
+// openRepository opens a repository that must be there.
+func openRepository(dir string, opt backup.Options) (*backup.Repository, error) {
 	if _, err := os.Stat(dir); err != nil {
 		return nil, fmt.Errorf("open backup repository: %w", err)
 	}
-	return disk.NewOS(dir)
+	fsys, err := disk.NewOS(dir)
+	if err != nil {
+		return nil, err
+	}
+	repo, err := backup.Open(fsys, opt)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	return repo, nil
 }
 
 func runBackup(ctx context.Context, f *backupFlags, out, errOut io.Writer) (err error) {
 	abs, err := filepath.Abs(f.to)
 	if err != nil {
+		return err
+	}
+	if err := outsideStore(abs); err != nil {
 		return err
 	}
 	fsys, err := disk.NewOS(abs)
@@ -85,7 +96,7 @@ func runBackup(ctx context.Context, f *backupFlags, out, errOut io.Writer) (err 
 	p := newProgress(errOut, "backup")
 	repo, err := backup.Create(fsys, backup.Options{Tool: version, Progress: p.report, AllowDamaged: f.allowDamaged})
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", f.to, err)
 	}
 	defer func() { err = errors.Join(err, repo.Close()) }()
 	o, err := f.origin(errOut)

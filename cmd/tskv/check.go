@@ -59,7 +59,12 @@ leaves them in. Exit code 0: nothing is lost. 1: something is. 2: no store was m
 		Example: `  tskv check data
   tskv check /var/lib/tskv --json | jq .findings
   tskv check data --salvage data-new`,
-		Args: cobra.ExactArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return &exitError{exitNotPossible, errors.New("give one directory: tskv check DIR")}
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.salvageDir != "" {
 				return f.salvageTo(args[0], f.salvageDir, cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -67,6 +72,7 @@ leaves them in. Exit code 0: nothing is lost. 1: something is. 2: no store was m
 			return f.run(args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitNotPossible, err} })
 	flags := cmd.Flags()
 	flags.BoolVar(&f.json, "json", false, "print one JSON object instead of lines")
 	flags.StringVar(&f.salvageDir, "salvage", "", "make a new store of what verifies in this directory, which must not be there")

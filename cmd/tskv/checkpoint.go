@@ -33,7 +33,7 @@ type offline struct{ db *engine.DB }
 
 func openOffline(dir string, errOut io.Writer) (*offline, error) {
 	if _, err := os.Stat(filepath.Join(dir, disk.ManifestName)); err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
+		return nil, fmt.Errorf("%s: there is no store: %w", dir, err)
 	}
 	opt := engine.Options{MinFreeBytes: 1, Logger: quietLogger(errOut)}
 	if _, err := os.Stat(filepath.Join(dir, disk.ArchiveDir)); err == nil {

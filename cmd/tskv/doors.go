@@ -200,9 +200,9 @@ func parameters(f *serveFlags) []command.Parameter {
 		fixed("sync", f.sync),
 		fixed("sync-interval", f.syncInterval.String()),
 		fixed("maxmemory", strconv.FormatInt(f.budget, 10)),
-		fixed("memtable-bytes", strconv.FormatInt(f.memtableBytes, 10)),
-		fixed("archive-bytes", strconv.FormatInt(f.archiveBytes, 10)),
-		fixed("min-free-bytes", strconv.FormatUint(f.minFree, 10)),
+		fixed("memtable-bytes", strconv.FormatInt(int64(f.memtableBytes), 10)),
+		fixed("archive-bytes", strconv.FormatInt(int64(f.archiveBytes), 10)),
+		fixed("min-free-bytes", strconv.FormatInt(int64(f.minFree), 10)),
 		fixed("io-threads", strconv.Itoa(runtime.GOMAXPROCS(0))),
 	}
 }

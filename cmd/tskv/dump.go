@@ -33,6 +33,12 @@ code is 1.`,
 		Example: `  tskv dump manifest data
   tskv dump wal data --ops | less
   tskv dump sst data/sst/000000000000002a.sst`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return fmt.Errorf("unknown kind of file %q: use manifest, sst or wal", args[0])
+		},
 	}
 	cmd.PersistentFlags().BoolVar(&f.json, "json", false, "print one JSON object per line")
 	cmd.AddCommand(newDumpLog(f), newDumpTable(f), newDumpManifest(f))
@@ -52,6 +58,11 @@ the record was written.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			fsys, name, err := openPath(args[0], disk.SegmentDir)
+			if err == nil && name == "" {
+				if _, missing := fsys.List(disk.SegmentDir); missing != nil {
+					err = fmt.Errorf("%s: not a tskv store: %w", args[0], missing)
+				}
+			}
 			if err != nil {
 				return err
 			}

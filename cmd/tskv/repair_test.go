@@ -210,7 +210,7 @@ func TestDumpCommands(t *testing.T) {
 	damage(t, segments[0], 10)
 	damage(t, filepath.Join(dir, "MANIFEST"), 40)
 	for args, want := range map[string]string{
-		"sst " + table:             `DAMAGE sst/`,
+		"sst " + table:             ` bytes: malformed block`,
 		"sst " + table + " --rows": `"other" 1-0`,
 		"manifest " + dir:          "corrupt file=MANIFEST",
 		"wal " + segments[0]:       "no segment header",
@@ -239,6 +239,12 @@ func readFile(t *testing.T, file string) []byte {
 
 // TestServeNamesTheWay: a damaged store is refused with the commands that help.
 func TestServeNamesTheWay(t *testing.T) {
+	for _, dir := range []string{"", "/proc/nothing/data"} {
+		code, _, errOut := tskv("serve", "--dir", dir, "--addr", "127.0.0.1:0", "--http", "")
+		if code == 0 || strings.Contains(errOut, "salvage") || !strings.Contains(errOut, "the directory of the data") {
+			t.Errorf("directory %q: code %d\n%s", dir, code, errOut)
+		}
+	}
 	dir := makeStore(t)
 	damage(t, filepath.Join(dir, "MANIFEST"), 40)
 	code, _, errOut := tskv("serve", "--dir", dir, "--addr", "127.0.0.1:0", "--http", "")

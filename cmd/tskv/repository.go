@@ -30,11 +30,7 @@ func newBackupList(f *backupFlags) *cobra.Command {
 }
 
 func listBackups(f *backupFlags, dir string, out io.Writer) error {
-	fsys, err := repositoryFS(dir)
-	if err != nil {
-		return err
-	}
-	repo, err := backup.Open(fsys, backup.Options{Unlocked: true})
+	repo, err := openRepository(dir, backup.Options{Unlocked: true})
 	if err != nil {
 		return err
 	}
@@ -89,12 +85,8 @@ type verifyResult struct {
 }
 
 func verifyBackups(ctx context.Context, f *backupFlags, dir string, out, errOut io.Writer) (err error) {
-	fsys, err := repositoryFS(dir)
-	if err != nil {
-		return err
-	}
 	p := newProgress(errOut, "verify")
-	repo, err := backup.Open(fsys, backup.Options{Progress: p.report})
+	repo, err := openRepository(dir, backup.Options{Progress: p.report})
 	if err != nil {
 		return err
 	}
@@ -144,11 +136,7 @@ left on.`,
 }
 
 func pruneBackups(f *backupFlags, dir string, out io.Writer) (err error) {
-	fsys, err := repositoryFS(dir)
-	if err != nil {
-		return err
-	}
-	repo, err := backup.Open(fsys, backup.Options{})
+	repo, err := openRepository(dir, backup.Options{})
 	if err != nil {
 		return err
 	}

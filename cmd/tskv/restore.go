@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -73,19 +72,12 @@ type restored struct {
 }
 
 func runRestore(ctx context.Context, f *restoreFlags, out, errOut io.Writer) (err error) {
-	dir, err := filepath.Abs(f.dir)
-	if err != nil {
-		return err
-	}
-	if err := checkVacant(dir); err != nil {
-		return err
-	}
-	fsys, err := repositoryFS(f.from)
-	if err != nil {
-		return err
+	dir := resolved(f.dir)
+	if isInside(dir, f.from) {
+		return fmt.Errorf("restore: %s is in the repository: choose a directory outside of it", dir)
 	}
 	p := newProgress(errOut, "restore")
-	repo, err := backup.Open(fsys, backup.Options{Progress: p.report})
+	repo, err := openRepository(f.from, backup.Options{Progress: p.report})
 	if err != nil {
 		return err
 	}
@@ -98,6 +90,9 @@ func runRestore(ctx context.Context, f *restoreFlags, out, errOut io.Writer) (er
 	if err != nil {
 		return err
 	}
+	if err := vacate(dir); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
 	r := restored{Directory: dir, Backup: plan.ID, Tables: len(plan.Tables), Segments: len(plan.Log), Bytes: plan.Bytes(), Damaged: plan.Damaged}
 	r.Position, err = restoreTo(ctx, repo, plan, dir, errOut)
 	p.end()
@@ -105,20 +100,6 @@ func runRestore(ctx context.Context, f *restoreFlags, out, errOut io.Writer) (er
 		return err
 	}
 	return printRestored(f, &r, out)
-}
-
-// checkVacant wants a directory that is not there, or is empty.
-func checkVacant(dir string) error {
-	entries, err := os.ReadDir(dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return fmt.Errorf("restore: %w", err)
-	case len(entries) > 0:
-		return fmt.Errorf("restore: %s is not empty: choose a directory that is not there", dir)
-	}
-	return nil
 }
 
 // restoreTo builds the store under another name, and gives it its own as the last
@@ -172,7 +153,7 @@ func printRestored(f *restoreFlags, r *restored, out io.Writer) error {
 		_, err = fmt.Fprintln(out, "was damaged when it was backed up:", d)
 	}
 	if err == nil {
-		_, err = fmt.Fprintf(out, "start it with: tskv serve --dir %s\n", r.Directory)
+		_, err = fmt.Fprintf(out, "start it with: tskv serve --dir %s\n", shellWord(r.Directory))
 	}
 	return err
 }

@@ -78,13 +78,10 @@ func (f *checkFlags) salvage(dir, newDir string, errOut io.Writer) (report *insp
 // newPlace checks that a store can be made in newDir and returns the name under
 // which it is made.
 func newPlace(dir, newDir string) (temp string, err error) {
-	if dir, err = filepath.Abs(dir); err != nil {
-		return "", err
-	}
 	if newDir, err = filepath.Abs(newDir); err != nil {
 		return "", err
 	}
-	if rel, err := filepath.Rel(dir, newDir); err == nil && rel != ".." && !strings.HasPrefix(rel, "../") {
+	if isInside(newDir, dir) {
 		return "", fmt.Errorf("%s is inside the damaged store", newDir)
 	}
 	temp = newDir + disk.TempSuffix

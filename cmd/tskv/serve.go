@@ -31,15 +31,15 @@ type serveFlags struct {
 	syncInterval                            time.Duration
 	memory                                  byteSize
 	budget                                  int64 // memory, or its default
-	memtableBytes                           int64
+	memtableBytes                           byteSize
 	maxClients                              int
-	minFree                                 uint64
+	minFree                                 byteSize
 	noMmap                                  bool
-	archiveBytes                            int64
+	archiveBytes                            byteSize
 }
 
 func newServe() *cobra.Command {
-	f := &serveFlags{}
+	f := &serveFlags{minFree: 512 << 20}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "run the server",
@@ -65,11 +65,11 @@ after kill -9 the next start recovers everything acknowledged.`,
 	flags.StringVar(&f.sync, "sync", "always", "what an acknowledged write has survived: always (power cut), interval or os (kill -9)")
 	flags.DurationVar(&f.syncInterval, "sync-interval", time.Second, "time between syncs with --sync interval")
 	flags.Var(&f.memory, "memory", "what the process should use, such as 256MiB or 4GiB; 0 for half of the control group or machine, at most 4GiB")
-	flags.Int64Var(&f.memtableBytes, "memtable-bytes", 0, "bytes of one memtable, of which up to four wait for their flush; 0 for a sixteenth of --memory")
+	flags.Var(&f.memtableBytes, "memtable-bytes", "bytes of one memtable, of which up to four wait for their flush; 0 for a sixteenth of --memory")
 	flags.StringVar(&f.password, "requirepass", "", "password that clients must give with AUTH; better given in the environment as "+passwordVariable)
 	flags.IntVar(&f.maxClients, "maxclients", 10_000, "most connections at a time")
-	flags.Uint64Var(&f.minFree, "min-free-bytes", 512<<20, "refuse writes when fewer bytes of the disk are free")
-	flags.Int64Var(&f.archiveBytes, "archive-bytes", 0, "keep that many bytes of the log for backups, so that restore reaches positions between them; 0 keeps none")
+	flags.Var(&f.minFree, "min-free-bytes", "refuse writes when fewer bytes of the disk are free")
+	flags.Var(&f.archiveBytes, "archive-bytes", "keep that many bytes of the log for backups, so that restore reaches positions between them; 0 keeps none")
 	flags.BoolVar(&f.noMmap, "no-mmap", false, "read tables with pread instead of memory maps")
 	return cmd
 }
@@ -84,6 +84,9 @@ func serve(ctx context.Context, f *serveFlags, out, errOut io.Writer) error {
 	mode, err := engine.ParseSyncMode(f.sync)
 	if err != nil {
 		return err
+	}
+	if f.dir == "" {
+		return errors.New("--dir is empty: give the directory of the data")
 	}
 	if err := checkExposure(f); err != nil {
 		return err
@@ -100,8 +103,8 @@ func serve(ctx context.Context, f *serveFlags, out, errOut io.Writer) error {
 		return err
 	}
 	db, err := engine.Open(f.dir, engine.Options{
-		Sync: mode, SyncInterval: f.syncInterval, Memory: f.budget, MemtableBytes: f.memtableBytes,
-		MinFreeBytes: f.minFree, NoMmap: f.noMmap, ArchiveBytes: f.archiveBytes, Logger: logger, Metrics: d.engine,
+		Sync: mode, SyncInterval: f.syncInterval, Memory: f.budget, MemtableBytes: int64(f.memtableBytes),
+		MinFreeBytes: uint64(f.minFree), NoMmap: f.noMmap, ArchiveBytes: int64(f.archiveBytes), Logger: logger, Metrics: d.engine,
 	})
 	if err != nil {
 		return errors.Join(repairHint(f.dir, err), d.close())
@@ -122,11 +125,18 @@ func serve(ctx context.Context, f *serveFlags, out, errOut io.Writer) error {
 // repairHint says what to do about a store that cannot be opened.
 func repairHint(dir string, err error) error {
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && !isDirectory(dir):
+		return fmt.Errorf("%w: the directory of the data cannot be made", err)
 	case errors.Is(err, disk.ErrCorrupt), errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w\nthe store is damaged and was not changed; keep a copy of it. What is damaged, and what can be saved:"+
 			"\n  tskv check %s\n  tskv check %s --salvage NEWDIR", err, dir, dir)
 	}
 	return err
+}
+
+func isDirectory(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 func checkExposure(f *serveFlags) error {

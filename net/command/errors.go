@@ -39,7 +39,7 @@ const (
 	errNoConfig   reply = "ERR The server is running without a config file"
 	errStopped    reply = "ERR the command was stopped: the client is gone or the server shuts down"
 	errPattern    reply = "ERR the pattern is too long"
-	errScan       reply = "ERR use SCAN cursor [MATCH pattern] [COUNT n] [TYPE type], or SCAN key from to [REV] [COUNT n] [OFFSET n] [TAG tag]... [WITHTAGS] with time bounds: - + $ id (id now now-5m @unix-seconds RFC3339"
+	errScan       reply = "ERR use SCAN cursor [MATCH pattern] [COUNT n] [TYPE type], or SCAN key from to [REV] [COUNT n] [OFFSET n] [TAG tag]... [WITHTAGS] [BLOCK ms] with time bounds: - + $ id (id now now-5m @unix-seconds RFC3339"
 )
 
 // maxEchoBytes bounds how much of a client's own text an error repeats.

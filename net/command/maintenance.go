@@ -15,7 +15,7 @@ func maintenanceCommands() []spec {
 	return []spec{
 		{
 			name: "checkpoint", arity: -2, flags: flagAdmin, group: "server", since: "0.2.0",
-			syntax: "<directory | REMOVE name>", summary: "Makes a directory of hard links that holds the store at one position, or removes one.", run: (*session).checkpoint,
+			syntax: "<directory | LIST | REMOVE name>", summary: "Makes a directory of hard links that holds the store at one position, lists those in the data directory, or removes one.", run: (*session).checkpoint,
 		},
 		{
 			name: "archive", arity: -2, flags: flagAdmin, group: "server", since: "0.2.0",
@@ -39,13 +39,13 @@ func maintenanceCommands() []spec {
 func (s *session) checkpoint(args [][]byte) error {
 	switch {
 	case len(args) == 3 && equalFold(args[1], "remove"):
-		if err := s.db.RemoveCheckpoint(string(args[2])); err != nil {
-			return err
-		}
-		s.out.OK()
-		return nil
+		return s.removeCheckpoint(string(args[2]))
 	case len(args) != 2:
 		return errSyntax
+	case equalFold(args[1], "list"):
+		return s.listCheckpoints()
+	case equalFold(args[1], "remove"):
+		return reply("ERR use CHECKPOINT REMOVE name; a checkpoint cannot have a name that is a word of the command")
 	}
 	ctx, stop := s.presence()
 	defer stop()
@@ -59,6 +59,33 @@ func (s *session) checkpoint(args [][]byte) error {
 	s.count64("position", c.Position)
 	s.count64("files", uint64(c.Files))
 	s.count64("bytes", uint64(c.Bytes))
+	return nil
+}
+
+func (s *session) removeCheckpoint(name string) error {
+	if strings.HasPrefix(name, "/") {
+		return reply("ERR the server does not know checkpoints outside of its data directory: remove the directory yourself")
+	}
+	err := s.db.RemoveCheckpoint(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return reply("ERR there is no checkpoint '" + name + "': CHECKPOINT LIST shows them")
+	case err != nil:
+		return err
+	}
+	s.out.OK()
+	return nil
+}
+
+func (s *session) listCheckpoints() error {
+	names, err := s.db.Checkpoints()
+	if err != nil {
+		return err
+	}
+	s.out.ArrayHeader(len(names))
+	for _, name := range names {
+		s.out.BulkString(name)
+	}
 	return nil
 }
 

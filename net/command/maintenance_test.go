@@ -24,8 +24,13 @@ func TestCheckpointCommand(t *testing.T) {
 		{"CHECKPOINT ../x", `-ERR checkpoint "../x": use a name of letters`},
 		{"CHECKPOINT c1", "-ERR checkpoint c1: file already exists: choose a name that nobody has"},
 		{"CHECKPOINT /nowhere/x", "-ERR checkpoint /nowhere/x: "},
-		{"CHECKPOINT REMOVE nobody", "-ERR remove checkpoint nobody: "},
+		{"CHECKPOINT LIST", `["c1"]`},
+		{"CHECKPOINT remove", "-ERR use CHECKPOINT REMOVE name"},
+		{"CHECKPOINT REMOVE nobody", "-ERR there is no checkpoint 'nobody': CHECKPOINT LIST shows them"},
+		{"CHECKPOINT REMOVE ../wal", `-ERR remove checkpoint "../wal": use a name of letters`},
+		{"CHECKPOINT REMOVE /nowhere/x", "-ERR the server does not know checkpoints outside"},
 		{"CHECKPOINT remove c1", "+OK"},
+		{"CHECKPOINT list", "[]"},
 	} {
 		if got := c.line(row[0]); !strings.HasPrefix(got, row[1]) {
 			t.Errorf("%s: %s", row[0], got)
