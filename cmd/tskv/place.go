@@ -38,7 +38,9 @@ func resolved(path string) string {
 // lost with the store.
 func outsideStore(path string) error {
 	for at := resolved(path); ; at = filepath.Dir(at) {
-		if _, err := os.Stat(filepath.Join(at, disk.ManifestName)); err == nil {
+		_, manifest := os.Stat(filepath.Join(at, disk.ManifestName))
+		_, tables := os.Stat(filepath.Join(at, disk.TableDir))
+		if manifest == nil && tables == nil {
 			return fmt.Errorf("%s is in the data directory %s: give a place outside of it", path, at)
 		}
 		if at == filepath.Dir(at) {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tskv/backup"
+	"tskv/disk"
 )
 
 // errRepository says that a check of a repository found damage, which was printed.
@@ -53,9 +54,18 @@ func listBackups(f *backupFlags, dir string, out io.Writer) error {
 		err = w.Flush()
 	}
 	for _, d := range damaged {
-		err = errors.Join(err, fmt.Errorf("%s: %w", d.File, d.Err))
+		err = errors.Join(err, errors.New(damageText(d)))
 	}
 	return err
+}
+
+// damageText names a damaged file once.
+func damageText(d backup.Damage) string {
+	var corrupt *disk.CorruptError
+	if errors.As(d.Err, &corrupt) && corrupt.File == d.File {
+		return d.File + ": " + corrupt.Reason
+	}
+	return fmt.Sprintf("%s: %v", d.File, d.Err)
 }
 
 func newBackupVerify(f *backupFlags) *cobra.Command {
@@ -98,7 +108,7 @@ func verifyBackups(ctx context.Context, f *backupFlags, dir string, out, errOut 
 	}
 	r := verifyResult{Backups: rep.Backups, Files: rep.Files, Bytes: rep.Bytes, Damaged: []string{}, Affected: append([]string{}, rep.Affected...)}
 	for _, d := range rep.Damaged {
-		r.Damaged = append(r.Damaged, fmt.Sprintf("%s: %v", d.File, d.Err))
+		r.Damaged = append(r.Damaged, damageText(d))
 	}
 	if f.json {
 		err = printJSON(out, r)
