@@ -45,6 +45,13 @@ func (b *broker) part(list map[string]map[*session]struct{}, name string, s *ses
 	}
 }
 
+// counts returns how many channels and patterns someone listens to.
+func (b *broker) counts() (channels, patterns int) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return len(b.channels), len(b.patterns)
+}
+
 // publish hands a message to everyone who listens and returns how many that are.
 // It copies channel and payload once.
 func (b *broker) publish(channel, payload []byte) int {

@@ -235,9 +235,7 @@ func (s *session) pubsubNumSub(args [][]byte) error {
 }
 
 func (s *session) pubsubNumPat([][]byte) error {
-	b := s.h.broker
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	s.out.Int(int64(len(b.patterns)))
+	_, patterns := s.h.broker.counts()
+	s.out.Int(int64(patterns))
 	return nil
 }

@@ -112,6 +112,9 @@ func TestPubSub(t *testing.T) {
 		{"PUBSUB NUMSUB news none", `["news" :2 "none" :0]`},
 		{"PUBSUB NUMPAT", ":1"},
 	})
+	if got := p.line("INFO stats"); !strings.Contains(got, `pubsub_channels:2\r\npubsub_patterns:1\r\n`) {
+		t.Error(got)
+	}
 	a.expect(`["message" "news" "hello"]`, `["pmessage" "n*" "news" "hello"]`, `["message" "sport" "goal"]`)
 	if r := b.reply(); r.Kind != resp.KindPush || len(r.Elems) != 3 || string(r.Elems[2].Text) != "hello" {
 		t.Errorf("RESP3: %v", r)
