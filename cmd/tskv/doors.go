@@ -71,6 +71,7 @@ func (d *doors) newHandler(f *serveFlags, logger *slog.Logger, shutdown func()) 
 		Engine:     d.engine,
 		Net:        d.netStats,
 		Parameters: append(parameters(f), d.maxClients()),
+		HeldBytes:  clientShare(f.budget),
 		Logger:     logger,
 		Shutdown:   shutdown,
 	})

@@ -5,9 +5,8 @@ import "sync"
 // Bounds of what waits for subscribers that do not read. One that is over its own,
 // or meets the limit of all together, loses its connection, as with Redis.
 const (
-	maxMailBytes    = 8 << 20
-	maxAllMailBytes = 256 << 20
-	mailOverhead    = 128 // more than a message costs beside its bytes
+	maxMailBytes = 8 << 20 // of one; Options.HeldBytes is that of all
+	mailOverhead = 128     // more than a message costs beside its bytes
 )
 
 // broker knows who listens to which channel. Messages are not kept.
@@ -102,7 +101,7 @@ func (b *mailbox) put(s *session, m letter) {
 	if b.closed {
 		return
 	}
-	if b.bytes+size > maxMailBytes || s.h.mailBytes.Add(int64(size)) > maxAllMailBytes {
+	if b.bytes+size > maxMailBytes || s.h.mailBytes.Add(int64(size)) > s.h.opt.HeldBytes {
 		if b.bytes+size <= maxMailBytes {
 			s.h.mailBytes.Add(-int64(size))
 		}

@@ -13,6 +13,8 @@ import (
 // version of a Redis server.
 const RedisVersion = "7.4.0"
 
+const defaultHeldBytes = 256 << 20
+
 // Parameter is one row of CONFIG GET and CONFIG SET.
 type Parameter struct {
 	Name  string
@@ -30,15 +32,25 @@ type Options struct {
 	Net      func() metrics.NetStats
 	// Parameters are CONFIG parameters that only cmd knows, such as dir and port.
 	Parameters []Parameter
-	Logger     *slog.Logger     // default: discard
-	Shutdown   func()           // asks the process to end; must not wait for it
-	Now        func() time.Time // default time.Now
+	// HeldBytes bounds what waits for all subscribers together, and, but never
+	// below one transaction's bound, what all transactions hold before their EXEC.
+	// Bytes; 8 MiB at least; default 256 MiB.
+	HeldBytes int64
+	Logger    *slog.Logger     // default: discard
+	Shutdown  func()           // asks the process to end; must not wait for it
+	Now       func() time.Time // default time.Now
 }
 
 // Validate checks the options and fills in the defaults.
 func (o *Options) Validate() error {
 	if o.DB == nil {
 		return errors.New("command options: DB is required")
+	}
+	if o.HeldBytes == 0 {
+		o.HeldBytes = defaultHeldBytes
+	}
+	if o.HeldBytes < maxMailBytes {
+		return errors.New("command options: HeldBytes is less than one subscriber may have")
 	}
 	if o.Version == "" {
 		o.Version = "dev"

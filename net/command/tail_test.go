@@ -154,6 +154,33 @@ func TestSubscriberThatDoesNotRead(t *testing.T) {
 	}
 }
 
+// TestSubscribersShareABound: several that do not read are cut off long before each
+// of them has used up its own bound.
+func TestSubscribersShareABound(t *testing.T) {
+	h := newHost(t, Options{HeldBytes: maxMailBytes})
+	p := h.dial(t)
+	const subscribers = 4
+	for range subscribers {
+		c := h.dial(t)
+		c.send(split("SUBSCRIBE flood"))
+		c.next()
+	}
+	message := strings.Repeat("x", 1<<20)
+	cut := false
+	for range 200 {
+		reached := p.do("PUBLISH", "flood", message)
+		if held := h.handler.mailBytes.Load(); held > maxMailBytes {
+			t.Fatalf("%d bytes are held", held)
+		}
+		if cut = reached == ":0"; cut {
+			break
+		}
+	}
+	if !cut {
+		t.Error("some still listen")
+	}
+}
+
 func TestMonitor(t *testing.T) {
 	h := newHost(t, Options{Password: "secret"})
 	p, all, key := h.dial(t), h.dial(t), h.dial(t)

@@ -2,19 +2,17 @@ package command
 
 import (
 	"errors"
-	"sync/atomic"
 
 	"tskv/engine"
 )
 
 // Bounds of transactions. A transaction has the bounds of one command; all clients
-// together hold at most maxPendingBytes in transactions that wait for their EXEC
+// together hold at most Options.HeldBytes in transactions that wait for their EXEC
 // and in keys that they watch.
 const (
-	maxTxnCommands  = 65_535
-	maxTxnBytes     = 64 << 20
-	maxWatchedKeys  = 65_535
-	maxPendingBytes = 256 << 20
+	maxTxnCommands = 65_535
+	maxTxnBytes    = 64 << 20
+	maxWatchedKeys = 65_535
 	// txnOverhead is more than a queued command or a watched key costs beside its
 	// bytes; each argument adds argumentOverhead.
 	txnOverhead      = 256
@@ -111,7 +109,7 @@ func (s *session) enqueue(sp *spec, args [][]byte) {
 	case m.spoiled: // EXEC will refuse: nothing more is kept
 	case len(m.cmds) == maxTxnCommands || m.bytes+size > maxTxnBytes:
 		err = errTxnTooLarge
-	case !reserve(&s.h.pendingBytes, size):
+	case !s.h.reserve(size):
 		err = errTxnMemory
 	default:
 		m.bytes += size
@@ -129,11 +127,11 @@ func (s *session) enqueue(sp *spec, args [][]byte) {
 
 // reserve takes size bytes of what all transactions share; false if they are not
 // there.
-func reserve(held *atomic.Int64, size int64) bool {
-	if held.Add(size) <= maxPendingBytes {
+func (h *Handler) reserve(size int64) bool {
+	if h.pendingBytes.Add(size) <= max(h.opt.HeldBytes, maxTxnBytes) {
 		return true
 	}
-	held.Add(-size)
+	h.pendingBytes.Add(-size)
 	return false
 }
 
@@ -220,7 +218,7 @@ func (s *session) watch(args [][]byte) error {
 		if len(w.keys) == maxWatchedKeys {
 			return errTooManyWatched
 		}
-		if !reserve(&s.h.pendingBytes, size) {
+		if !s.h.reserve(size) {
 			return errTxnMemory
 		}
 		w.bytes += size

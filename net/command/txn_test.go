@@ -186,7 +186,7 @@ func TestTransactionLimits(t *testing.T) {
 	}
 	c.want([][2]string{{"EXEC", "-EXECABORT Transaction discarded because of previous errors."}, {"EXISTS a b", ":0"}})
 
-	h.handler.pendingBytes.Store(maxPendingBytes)
+	h.handler.pendingBytes.Store(defaultHeldBytes)
 	c.want([][2]string{{"MULTI", "+OK"}, {"SET a 1", "-OOM too many bytes wait in the transactions of all clients"}, {"EXEC", "-EXECABORT Transaction discarded because of previous errors."}})
 	c.want([][2]string{{"WATCH a", "-OOM too many bytes wait in the transactions of all clients"}})
 	h.handler.pendingBytes.Store(0)
