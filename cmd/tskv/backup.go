@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -140,6 +141,10 @@ func backUp(ctx context.Context, f *backupFlags, o origin, repo *backup.Reposito
 		return added, err
 	}
 	added, err = repo.Add(ctx, backup.Source{Checkpoint: checkpoint, Database: c.Database, Data: data})
+	var corrupt *disk.CorruptError
+	if errors.As(err, &corrupt) && strings.HasPrefix(corrupt.File, disk.TableDir+"/") {
+		err = fmt.Errorf("%w: an earlier backup may have the file as it was; --allow-damaged takes it as it is", err)
+	}
 	if err == nil && added.LogUpTo > 0 && !f.keepLog {
 		err = o.release(added.LogUpTo)
 	}
@@ -174,8 +179,9 @@ func printAdded(f *backupFlags, a *backup.Added, out io.Writer) error {
 		r.CopiedTables, r.CopiedBytes, r.CopiedSegments = &a.Copied, &a.CopiedBytes, &a.Segments
 		return printJSON(out, r)
 	}
-	_, err := fmt.Fprintf(out, "backup %s of position %d: %d tables, %s\ncopied %d tables, %s, and %d log segments, %s\n",
-		a.ID, a.Position, len(a.Tables), sizeText(a.Bytes), a.Copied, sizeText(a.CopiedBytes), a.Segments, sizeText(a.LogBytes))
+	_, err := fmt.Fprintf(out, "backup %s of position %d: %s, %s\ncopied %s, %s, and %s, %s\n",
+		a.ID, a.Position, count(len(a.Tables), "table"), sizeText(a.Bytes), count(a.Copied, "table"), sizeText(a.CopiedBytes),
+		count(a.Segments, "log segment"), sizeText(a.LogBytes))
 	for _, d := range a.Damaged {
 		_, err = fmt.Fprintln(out, "damaged at its source:", d)
 	}

@@ -29,6 +29,10 @@ func TestBackupPlaces(t *testing.T) {
 	if code, _, errOut := tskv("backup", "--dir", dir, "--to", repo); code != 0 {
 		t.Fatal(errOut)
 	}
+	damage(t, dataTable(t, dir), 100)
+	if code, _, errOut := tskv("backup", "--dir", dir, "--to", filepath.Join(base, "second")); code != 1 || !strings.Contains(errOut, "--allow-damaged") {
+		t.Errorf("a damaged table: code %d\n%s", code, errOut)
+	}
 	full := filepath.Join(base, "full")
 	if err := os.MkdirAll(filepath.Join(full, "x"), 0o750); err != nil {
 		t.Fatal(err)

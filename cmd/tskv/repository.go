@@ -113,7 +113,7 @@ func verifyBackups(ctx context.Context, f *backupFlags, dir string, out, errOut 
 	if f.json {
 		err = printJSON(out, r)
 	} else {
-		_, err = fmt.Fprintf(out, "%d backups, %d files, %s read\n", r.Backups, r.Files, sizeText(r.Bytes))
+		_, err = fmt.Fprintf(out, "%s, %s, %s read\n", count(r.Backups, "backup"), count(r.Files, "file"), sizeText(r.Bytes))
 		for _, d := range r.Damaged {
 			_, _ = fmt.Fprintln(out, "damaged:", d) // the exit code tells, too
 		}
@@ -158,6 +158,6 @@ func pruneBackups(f *backupFlags, dir string, out io.Writer) (err error) {
 	if f.json {
 		return printJSON(out, map[string]any{"backups": append([]string{}, p.Backups...), "files": p.Files, "bytes": p.Bytes})
 	}
-	_, err = fmt.Fprintf(out, "removed %d backups and %d files, %s\n", len(p.Backups), p.Files, sizeText(p.Bytes))
+	_, err = fmt.Fprintf(out, "removed %s and %s, %s\n", count(len(p.Backups), "backup"), count(p.Files, "file"), sizeText(p.Bytes))
 	return err
 }

@@ -145,9 +145,9 @@ func printRestored(f *restoreFlags, r *restored, out io.Writer) error {
 	if f.json {
 		return printJSON(out, r)
 	}
-	_, err := fmt.Fprintf(out, "restored backup %s to %s: position %d, %d tables, %s\n", r.Backup, r.Directory, r.Position, r.Tables, sizeText(r.Bytes))
+	_, err := fmt.Fprintf(out, "restored backup %s to %s: position %d, %s, %s\n", r.Backup, r.Directory, r.Position, count(r.Tables, "table"), sizeText(r.Bytes))
 	if r.Segments > 0 {
-		_, err = fmt.Fprintf(out, "replayed %d log segments\n", r.Segments)
+		_, err = fmt.Fprintf(out, "replayed %s\n", count(r.Segments, "log segment"))
 	}
 	for _, d := range r.Damaged {
 		_, err = fmt.Fprintln(out, "was damaged when it was backed up:", d)
