@@ -44,8 +44,8 @@ func (s *session) checkpoint(args [][]byte) error {
 		return errSyntax
 	case equalFold(args[1], "list"):
 		return s.listCheckpoints()
-	case equalFold(args[1], "remove"):
-		return reply("ERR use CHECKPOINT REMOVE name; a checkpoint cannot have a name that is a word of the command")
+	case equalFold(args[1], "remove"), equalFold(args[1], "help"):
+		return reply("ERR use CHECKPOINT name, CHECKPOINT LIST or CHECKPOINT REMOVE name; HELP, LIST and REMOVE are no names")
 	}
 	ctx, stop := s.presence()
 	defer stop()

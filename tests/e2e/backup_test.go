@@ -208,7 +208,7 @@ func TestBackupOffline(t *testing.T) {
 	tool(t, "backup", "--dir", s.Dir, "--to", repo)
 	restoreAndCheck(t, h.counts(), "--from", repo)
 	for _, dir := range []string{s.Dir, repo} {
-		if _, errOut, code := run(t, "", nil, harness.Binary(t), "restore", "--from", repo, "--dir", dir); code == 0 || !strings.Contains(errOut, "not empty") {
+		if _, errOut, code := run(t, "", nil, harness.Binary(t), "restore", "--from", repo, "--dir", dir); code == 0 || !strings.Contains(errOut, "choose a directory") {
 			t.Errorf("restore into %s: code %d, %s", dir, code, errOut)
 		}
 	}
