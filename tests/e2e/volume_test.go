@@ -49,7 +49,7 @@ func TestVolume(t *testing.T) {
 	t.Logf("%d events, %d MB of values in %v: %.0f events/s, %.0f MB/s; slowest command of %d: %v",
 		rows, written>>20, took.Round(time.Millisecond), float64(rows)/took.Seconds(), float64(written)/1e6/took.Seconds(), floodBatch, f.slowest)
 	if f.slowest > time.Second {
-		t.Errorf("a write waited for %v", f.slowest)
+		t.Errorf("a write waited for %v\n%s", f.slowest, s.Log())
 	}
 	c.Must(t, "SAVE")
 	probeVolume(t, s, c, rows, "warm")
