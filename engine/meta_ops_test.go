@@ -330,8 +330,10 @@ type deleteRangeStep struct {
 	key      string
 	from, to spot
 }
-type deleteKeyStep struct{ key string }
-type clearStep struct{}
+type (
+	deleteKeyStep struct{ key string }
+	clearStep     struct{}
+)
 
 // ask is what SCAN and COUNT ask for.
 type ask struct {
@@ -378,8 +380,10 @@ type listStep struct {
 }
 
 // holdStep takes a snapshot and lets go of the one before; recallStep scans it.
-type holdStep struct{}
-type recallStep struct{ ask }
+type (
+	holdStep   struct{}
+	recallStep struct{ ask }
+)
 
 // maintainStep is what no answer may change by: flush, compact, reopen, kill.
 type maintainStep struct{ what string }
