@@ -14,6 +14,11 @@ var (
 	ErrCorrupt = errors.New("corrupt")
 	// ErrName is wrapped when a name is absolute, leaves the root or is not clean.
 	ErrName = errors.New("a name must be relative, clean and inside the root")
+	// ErrOutside is wrapped when a place outside the root is not an absolute path.
+	ErrOutside = errors.New("a place outside the root needs an absolute path")
+	// ErrInside is wrapped when a place outside the root was asked for and this is
+	// the root or inside it.
+	ErrInside = errors.New("the place is inside the root")
 )
 
 // UnknownOffset is the Offset of a CorruptError whose place is not known.

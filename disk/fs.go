@@ -20,8 +20,14 @@ type FS interface {
 	Open(name string) (File, error)
 	// OpenWrite opens an existing file for reading and writing.
 	OpenWrite(name string) (File, error)
-	// Rename gives a file a new name, replacing what has it.
+	// Rename gives a file a new name, replacing what has it, or a directory one
+	// that nobody has.
 	Rename(from, to string) error
+	// MoveOut gives a directory a place outside the root, on the same file system:
+	// to is an absolute path of the operating system that nobody has, in a
+	// directory that is there. It is durable when MoveOut returns. EXDEV for
+	// another file system, ErrInside for a place inside the root.
+	MoveOut(from, to string) error
 	// Link gives a file a second name; fs.ErrExist if that is taken.
 	Link(from, to string) error
 	// Remove deletes the name of a file or an empty directory.

@@ -15,6 +15,8 @@ const (
 	PrevManifestName = "MANIFEST.prev" // the manifest before that
 	LockName         = "LOCK"          // held while a process has the database open
 	ReserveName      = "RESERVE"       // room that is given back when the disk is full
+	CheckpointDir    = "checkpoints"   // directory of checkpoints, each a directory that can be opened
+	ArchiveDir       = "archive"       // directory of log segments that only a backup needs
 	TempSuffix       = ".tmp"          // end of every name that recovery may remove
 )
 
@@ -42,6 +44,16 @@ const (
 // SegmentName is the name of a segment of the log.
 func SegmentName(no uint64) string {
 	return fmt.Sprintf(SegmentDir+"/%0*x"+segmentSuffix, digits, no)
+}
+
+// ArchivedName is the name of a segment in the archive.
+func ArchivedName(no uint64) string {
+	return fmt.Sprintf(ArchiveDir+"/%0*x"+segmentSuffix, digits, no)
+}
+
+// ParseArchived is the inverse of ArchivedName.
+func ParseArchived(name string) (no uint64, ok bool) {
+	return parseNumbered(name, ArchiveDir+"/", segmentSuffix)
 }
 
 // TableName is the name of an SSTable.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,10 +21,11 @@ import (
 
 // DB is an open store.
 //
-// Locks, in order: compactMu, installMu, versionMu. versionMu is never held across
+// Locks, in order: checkpointMu, archiveMu, compactMu, installMu, versionMu. versionMu is never held across
 // I/O; installMu is held across the replacement of the manifest.
 type DB struct {
 	options Options
+	dir     string // absolute; empty with Options.FS
 	fs      disk.FS
 	lock    io.Closer
 	log     *slog.Logger
@@ -77,6 +79,10 @@ type DB struct {
 	spareReady   atomic.Bool // the first zero-filled log segment is there
 	compactMu    sync.Mutex  // one compaction at a time
 	tableSyncs   tableSyncs
+	checkpointMu sync.Mutex // one checkpoint at a time
+	verifyMu     sync.Mutex // one verification at a time
+	archiveMu    sync.Mutex // one release of log segments at a time
+	doomed       doomed
 	orphans      []uint64 // files of a compaction that could not be installed; under compactMu
 	purging      purging  // under compactMu
 	damaged      damagedFiles
@@ -104,15 +110,19 @@ func Open(dir string, opt Options) (*DB, error) {
 	if err := opt.Validate(); err != nil {
 		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
+	root := ""
 	if opt.FS == nil {
 		fs, err := disk.NewOS(dir)
 		if err != nil {
 			return nil, fmt.Errorf("open %s: %w", dir, err)
 		}
+		if root, err = filepath.Abs(dir); err != nil {
+			return nil, fmt.Errorf("open %s: %w", dir, err)
+		}
 		opt.FS = fs
 	}
 	db := &DB{
-		options: opt, fs: opt.FS, log: opt.Logger, metrics: opt.Metrics,
+		options: opt, dir: root, fs: opt.FS, log: opt.Logger, metrics: opt.Metrics,
 		pool:         memtable.NewPool(opt.MemtableBytes),
 		recent:       newRecent(),
 		cache:        sstable.NewCache(split(opt.Memory).cache),
@@ -188,7 +198,11 @@ func (db *DB) Close() error {
 	if !db.closed.CompareAndSwap(false, true) {
 		return ErrClosed
 	}
+	db.checkpointMu.Lock() // a caller's Checkpoint has ended, and none begins
+	defer db.checkpointMu.Unlock()
 	db.stop(closeStall)
+	db.verifyMu.Lock() // the same of Verify
+	defer db.verifyMu.Unlock()
 	db.compactMu.Lock() // a caller's Compact has ended, and none begins
 	defer db.compactMu.Unlock()
 	var errs []error

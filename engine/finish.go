@@ -39,9 +39,7 @@ func (db *DB) settle(r *recovered) error {
 	if err != nil {
 		return err
 	}
-	if err := db.wal.Release(r.segment); err != nil {
-		db.log.Warn("release log segments", "error", err)
-	}
+	db.releaseLog(r.segment)
 	db.logRecovery(r)
 	return nil
 }

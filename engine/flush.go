@@ -60,6 +60,19 @@ func (db *DB) oldestFrozen() *memory {
 	return v.mem[v.frozen]
 }
 
+// newestFrozen returns the last sequence of the memtable frozen last, 0 if there
+// is none. Sequences after it that are not in the active memtable hold nothing,
+// and no table will ever say that it has them.
+func (db *DB) newestFrozen() uint64 {
+	db.versionMu.Lock()
+	defer db.versionMu.Unlock()
+	v := db.current.Load()
+	if v == nil || len(v.mem) < 2 { // nil: closed meanwhile
+		return 0
+	}
+	return v.mem[1].frozenAt.Load()
+}
+
 // settled reports whether all writes of a frozen memtable are durable and
 // visible; if not, publish will nudge the flush goroutine.
 func (db *DB) settled(m *memory) bool {
@@ -113,9 +126,7 @@ func (db *DB) flush(m *memory) error {
 		db.metrics.FlushBytes.Add(uint64(f.Size))
 	}
 	if db.wal != nil {
-		if err := db.wal.Release(db.state.Load().MinSegment); err != nil {
-			db.log.Warn("release log segments", "error", err)
-		}
+		db.releaseLog(db.state.Load().MinSegment)
 	}
 	if db.recovering && len(files) == 0 {
 		return nil // the manifest has moved on from an empty log
@@ -168,11 +179,9 @@ func (db *DB) lastFlush() error {
 // refuse it, because it frees log segments.
 func (db *DB) Flush() error {
 	frozen := make(chan error, 1)
-	var seq uint64
 	var b Batch
 	b.Update(func(t *Tx) error {
 		t.c.freezeNow = append(t.c.freezeNow, frozen)
-		seq = t.c.nextSeq - 1
 		return nil
 	})
 	if db.closed.Load() {
@@ -190,6 +199,7 @@ func (db *DB) Flush() error {
 	case <-db.stopping:
 		return ErrClosed
 	}
+	seq := db.newestFrozen()
 	for err == nil {
 		done := db.flushed()
 		if db.state.Load().FlushedSeq >= seq {

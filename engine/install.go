@@ -216,6 +216,9 @@ func (db *DB) swapTables(opened []*table, removed []uint64, next *manifest.State
 
 // removeTable unlinks a dead file; readers that still have it open go on.
 func (db *DB) removeTable(id uint64) {
+	if db.doomed.keep(id) {
+		return // a checkpoint is being made of it
+	}
 	if err := db.fs.Remove(disk.TableName(id)); err != nil {
 		db.log.Warn("remove table", "file", id, "error", err)
 	}

@@ -56,10 +56,13 @@ type Options struct {
 	QueueTimeout  time.Duration // how long a write waits for room before ErrBusy; default 10s
 	MinFreeBytes  uint64        // writes are refused below this much free disk; default 512 MiB
 	NoMmap        bool          // read tables with pread only
+	ArchiveBytes  int64         // log kept in archive/ for backups, at most; default 0: none
 	Now           func() time.Time
 	Logger        *slog.Logger
 	Metrics       *metrics.Engine
 
+	bounded    bool          // of Restore: leave out groups of the log that end after replayTo
+	replayTo   uint64        // a sequence
 	retryPause time.Duration // of background work after a failure; tests shorten it
 	purgeAfter int           // new tombstones that start a purge; tests lower it
 }
@@ -103,6 +106,8 @@ func (o *Options) Validate() error {
 		return errors.New("memtable bytes: 64 KiB to 4 GiB")
 	case o.SegmentBytes < 64<<10 || o.SegmentBytes > 1<<30:
 		return errors.New("segment bytes: 64 KiB to 1 GiB")
+	case o.ArchiveBytes < 0:
+		return errors.New("archive bytes: not negative")
 	case o.QueueTimeout < 0:
 		return errors.New("queue timeout: not negative")
 	}

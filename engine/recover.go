@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -58,7 +56,9 @@ func (db *DB) recover() error {
 	if err != nil {
 		return fmt.Errorf("replay log: %w", err)
 	}
-	r.last = max(r.last, sum.LastSeq) // what was undone at the end counts as flushed too
+	if !db.options.bounded {
+		r.last = max(r.last, sum.LastSeq) // what was undone at the end counts as flushed too
+	}
 	rest := &recovered{start: start, sum: sum, segment: max(sum.LastSegment, db.state.Load().MinSegment) + 1, clean: db.state.Load().Clean}
 	r.freeze(rest.segment)
 	db.rules.Store(r.rules)
@@ -74,7 +74,7 @@ func (db *DB) recover() error {
 }
 
 func (db *DB) walOptions() wal.Options {
-	return wal.Options{SegmentBytes: db.options.SegmentBytes, DBID: db.state.Load().DBID}
+	return wal.Options{SegmentBytes: db.options.SegmentBytes, DBID: db.state.Load().DBID, Archive: db.options.ArchiveBytes > 0}
 }
 
 // loadManifest reads the manifest, or writes the first one of a new directory.
@@ -102,9 +102,7 @@ func (db *DB) loadManifest() error {
 	if err := db.fs.SyncDir("."); err != nil {
 		return err
 	}
-	var id [8]byte
-	_, _ = rand.Read(id[:]) // never fails
-	state = &manifest.State{Generation: 1, DBID: binary.LittleEndian.Uint64(id[:]), NextFile: 1, MinSegment: 1}
+	state = &manifest.State{Generation: 1, DBID: newDatabaseID(), NextFile: 1, MinSegment: 1}
 	db.state.Store(state)
 	return manifest.Store(db.fs, state)
 }
@@ -112,6 +110,9 @@ func (db *DB) loadManifest() error {
 // removeStrays deletes tables that the manifest does not name, and temporary
 // files: left by a crash in the middle of a flush or a compaction.
 func (db *DB) removeStrays() error {
+	if err := db.removeUnfinished(); err != nil {
+		return err
+	}
 	live := make(map[uint64]bool, len(db.state.Load().Files))
 	for _, f := range db.state.Load().Files {
 		live[f.ID] = true
@@ -152,6 +153,9 @@ type replayer struct {
 func (r *replayer) record(rec *wal.Record) error {
 	if rec.Type != wal.TypeGroup {
 		return nil
+	}
+	if r.db.options.bounded && rec.FirstSeq+uint64(rec.Ops)-1 > r.db.options.replayTo {
+		return nil // the sequences from here on hold nothing
 	}
 	if rec.Segment != r.segment {
 		r.segment = rec.Segment

@@ -12,9 +12,12 @@ import (
 // catalogWalk joins the catalog of a set of tables with their data.
 type catalogWalk struct {
 	// living is called with each key that the catalog has, missing with each that
-	// has records in data but no entry. The keys are the users' and valid during
-	// the call.
-	living, missing func(key []byte) error
+	// has records in data but no entry, and the class of these. The keys are the
+	// users' and valid during the call.
+	living  func(key []byte) error
+	missing func(key []byte, class uint8) error
+
+	data []openTable
 }
 
 // catalog checks that the catalog and the data agree, and the number of keys.
@@ -25,7 +28,7 @@ func (c *checker) catalog() error {
 			c.report.Keys++
 			return nil
 		},
-		missing: func(key []byte) error {
+		missing: func(key []byte, _ uint8) error {
 			if unknown++; unknown <= 10 {
 				c.add(SeverityWarning, disk.TableDir, -1, "key %s has records but no entry in the catalog", quote(key))
 			}
@@ -61,6 +64,7 @@ func (w *catalogWalk) run(fsys disk.FS, state *manifest.State, noMmap bool) erro
 			return err
 		}
 		defer closeTables(tables)
+		w.data = tables // of the second list in the end
 		its[i] = merged(tables, tombs)
 		defer its[i].Close()
 	}
@@ -81,6 +85,9 @@ func (w *catalogWalk) join(catalog, data kv.SeriesIterator) error {
 		if key == nil {
 			break
 		}
+		if key[0] != spaceData {
+			continue // what the engine keeps beside
+		}
 		for entry != nil && bytes.Compare(entry, key[1:]) < 0 {
 			if entry, err = w.nextLiving(catalog); err != nil {
 				return err
@@ -91,7 +98,7 @@ func (w *catalogWalk) join(catalog, data kv.SeriesIterator) error {
 		}
 		seen, err := visible(data)
 		if err == nil && seen {
-			err = w.missing(key[1:])
+			err = w.missing(key[1:], w.classOf(key))
 		}
 		if err != nil {
 			return err
@@ -112,6 +119,9 @@ func (w *catalogWalk) nextLiving(catalog kv.SeriesIterator) ([]byte, error) {
 		if err != nil || key == nil {
 			return nil, err
 		}
+		if key[0] != spaceCatalog {
+			continue
+		}
 		seen, err := visible(catalog)
 		if err != nil {
 			return nil, err
@@ -120,4 +130,14 @@ func (w *catalogWalk) nextLiving(catalog kv.SeriesIterator) ([]byte, error) {
 			return key[1:], w.living(key[1:])
 		}
 	}
+}
+
+// classOf returns the class of the newest table that has a key.
+func (w *catalogWalk) classOf(key []byte) uint8 {
+	for _, t := range w.data {
+		if _, ok, err := t.SeriesStats(key); ok && err == nil {
+			return t.file.Class
+		}
+	}
+	return compaction.ClassData
 }

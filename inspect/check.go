@@ -112,7 +112,7 @@ func (c *checker) stray(name string, kind disk.NameKind) {
 		c.add(SeverityNote, name, -1, "unfinished work, left by a crash; the next start removes it")
 		return
 	}
-	c.add(SeverityNote, name, -1, "not a file of tskv")
+	c.add(SeverityNote, name, -1, "not part of the store; it was not read")
 }
 
 func (c *checker) loadManifests() {

@@ -47,26 +47,34 @@ func (c *checker) unlisted(id uint64) {
 // verify reads the whole file and closes it. Verify stops at the first damage;
 // where there is some, the walk over the blocks names all damaged ones.
 func (c *checker) verify(name string, r *sstable.Reader) {
-	err := r.Verify()
-	if err == nil {
+	if err := r.Verify(); err == nil {
 		c.rows.Add(r.Properties().Rows)
 	} else {
 		c.bad.Store(true)
-		c.failure(name, err)
-		for b, err := range r.Blocks() {
-			var corrupt *disk.CorruptError
-			switch {
-			case err == nil:
-			case errors.As(err, &corrupt) && b.FirstKey != nil:
-				c.add(SeverityError, name, corrupt.Offset, "%s (key %s)", corrupt.Reason, quoteRange(b.FirstKey, b.LastKey))
-			default:
-				c.failure(name, err)
-			}
+		if !c.damagedBlocks(name, r) {
+			c.failure(name, err)
 		}
 	}
 	if err := r.Close(); err != nil {
 		c.failure(name, err)
 	}
+}
+
+// damagedBlocks reports all damaged blocks; false if there are none.
+func (c *checker) damagedBlocks(name string, r *sstable.Reader) (found bool) {
+	for b, err := range r.Blocks() {
+		var corrupt *disk.CorruptError
+		switch {
+		case err == nil:
+			continue
+		case errors.As(err, &corrupt) && b.FirstKey != nil:
+			c.add(SeverityError, name, corrupt.Offset, "%s (key %s)", corrupt.Reason, quoteRange(b.FirstKey, b.LastKey))
+		default:
+			c.failure(name, err)
+		}
+		found = true
+	}
+	return found
 }
 
 // disagreements compares what the manifest says of a file with what the file

@@ -62,10 +62,15 @@ func (f *files) add(fsys disk.FS, name string, other func(string, disk.NameKind)
 		sizes = f.tables
 	case disk.KindSegment:
 		sizes = f.segments
-	default:
+	case disk.KindTemp:
 		if !isSpare(name) {
 			other(name, kind)
 		}
+		return nil
+	case disk.KindUnknown:
+		other(name, kind)
+		return nil
+	default: // a file that holds no data
 		return nil
 	}
 	size, err := fsys.Stat(name)

@@ -32,6 +32,8 @@ type Engine struct {
 	CompactionBytesOut Counter
 	CompactionSeconds  Histogram
 	CompactionErrors   Counter
+	Checkpoints        Counter
+	ArchiveDropped     Counter // log segments that fell out of a full archive
 	FilesDropped       Counter // wholly deleted, so not even read
 
 	BloomChecks         Counter
@@ -54,6 +56,8 @@ type Engine struct {
 	DamagedFiles    Gauge // set aside by compaction
 	Tombstones      Gauge // in the manifest
 	WALSegments     Gauge
+	ArchiveSegments Gauge
+	ArchiveBytes    Gauge
 	MemtableBytes   Gauge
 	WarmBytes       Gauge // of flushed memtables kept for reading
 	CacheBytes      Gauge
@@ -113,6 +117,8 @@ func (e *Engine) nameMerges() {
 	s.counter("compaction_written_bytes_total", "Bytes of files written by compactions.", &e.CompactionBytesOut)
 	s.histogram("compaction_seconds", "Duration of a compaction.", &e.CompactionSeconds, timeScale())
 	s.counter("compaction_errors_total", "Failed compactions.", &e.CompactionErrors)
+	s.counter("checkpoints_total", "Checkpoints made.", &e.Checkpoints)
+	s.counter("archive_dropped_total", "Log segments that fell out of a full archive.", &e.ArchiveDropped)
 	s.counter("files_dropped_total", "Wholly deleted files that were removed unread.", &e.FilesDropped)
 	s.counter("bloom_checks_total", "Filter checks.", &e.BloomChecks)
 	s.counter("bloom_negatives_total", "Filter checks that ruled a file out.", &e.BloomNegatives)
@@ -136,6 +142,8 @@ func (e *Engine) nameGauges() {
 	s.gauge("damaged_files", "Files that compaction could not read and has set aside.", &e.DamagedFiles)
 	s.gauge("tombstones", "Range deletes that files still need.", &e.Tombstones)
 	s.gauge("wal_segments", "Log segments that a restart would replay.", &e.WALSegments)
+	s.gauge("archive_segments", "Log segments kept for backups.", &e.ArchiveSegments)
+	s.gauge("archive_bytes", "Bytes of them.", &e.ArchiveBytes)
 	s.gauge("memtable_bytes", "Memory of the memtables that are not in files yet.", &e.MemtableBytes)
 	s.gauge("warm_memtable_bytes", "Memory of flushed memtables that are kept for reading.", &e.WarmBytes)
 	s.gauge("block_cache_bytes", "Memory of the cache of decompressed payloads.", &e.CacheBytes)

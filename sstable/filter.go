@@ -99,7 +99,7 @@ func (r *Reader) MayContain(h *Hash) bool {
 		for _, location := range h.locations {
 			bit := location % f.bits
 			if r.filterWord(bit/64)&(1<<(bit%64)) == 0 {
-				maybe = false
+				maybe = !r.filterWhole()
 				break
 			}
 		}
@@ -108,6 +108,19 @@ func (r *Reader) MayContain(h *Hash) bool {
 		return true
 	}
 	return maybe
+}
+
+// filterWhole reports whether the filter still ends as it should. Of a file that
+// was cut short behind the map the rest of the last page reads as zeros, without a
+// fault, and in a filter zeros mean "absent". (An index page of zeros does not
+// parse, and blocks are found through the index, which lies behind them.) It must
+// run under Guard.
+func (r *Reader) filterWhole() bool {
+	if r.filter.words != nil || r.bytes == nil {
+		return true
+	}
+	f := &r.footer.filter
+	return binary.LittleEndian.Uint32(r.bytes[f.offset+int64(f.length)-8:]) == filterHashes
 }
 
 // filterWord returns a word of the filter: from memory, through the map or by

@@ -39,7 +39,7 @@ func (s *Salvage) index() {
 			continue
 		}
 		p.number = i
-		s.pages = append(s.pages, p)
+		s.addPage(p)
 	}
 }
 
@@ -144,12 +144,23 @@ func (s *Salvage) carve(from, to int64, sections bool) {
 			missing, number = -1, number+1
 		}
 		page.number = number
-		s.pages = append(s.pages, page)
+		s.addPage(page)
 		p = (page.offset + int64(page.length) + 7) &^ 7
 	}
 	if missing >= 0 {
 		s.gap(missing, to)
 	}
+}
+
+// addPage takes a page unless its keys do not follow those before: whoever made
+// such a file is not to be helped, but must not break what reads it.
+func (s *Salvage) addPage(p indexPage) {
+	if n := len(s.pages); n > 0 && bytes.Compare(s.pages[n-1].last, p.first) >= 0 {
+		s.whole = false
+		s.nothing(p.offset, int64(p.length), "index page: its keys do not follow those before")
+		return
+	}
+	s.pages = append(s.pages, p)
 }
 
 func (s *Salvage) gap(from, to int64) {

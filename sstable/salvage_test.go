@@ -147,7 +147,7 @@ func salvageModel(rng *rand.Rand) []series {
 		if i%25 == 3 {
 			n = minOwnRows + rng.IntN(50)
 		}
-		model = append(model, series{fmt.Appendf(nil, "%s:%s:%03d", strings.Repeat("k", 40), s.name, i), s.rows(rng, n)})
+		model = append(model, series{key: fmt.Appendf(nil, "%s:%s:%03d", strings.Repeat("k", 40), s.name, i), rows: s.rows(rng, n)})
 	}
 	big := series{key: []byte("list:root")}
 	for i := range 70 {

@@ -22,17 +22,18 @@ var arrows = map[string][]string{
 	"compaction":    {"kv", "disk", "sstable", "manifest"},
 	"engine":        {"kv", "disk", "metrics", "memtable", "wal", "sstable", "manifest", "compaction"},
 	"inspect":       {"kv", "disk", "wal", "sstable", "manifest", "compaction"},
+	"backup":        {"disk", "sstable", "manifest", "wal"},
 	"net/resp":      {},
 	"net/server":    {"net/resp"},
 	"net/command":   {"kv", "disk", "metrics", "engine", "net/resp", "net/server"},
 	"net/console":   {"metrics", "engine"},
-	"cmd/tskv":      {"kv", "disk", "metrics", "engine", "inspect", "net/resp", "net/server", "net/command", "net/console"},
+	"cmd/tskv":      {"kv", "disk", "metrics", "engine", "inspect", "backup", "net/resp", "net/server", "net/command", "net/console"},
 	"tests":         {},
 	"tests/samples": {"kv"},
 	"tests/harness": {"net/resp"},
 	"tests/e2e":     {"net/resp", "tests/harness"},
 	"tests/chaos":   {"net/resp", "tests/harness"},
-	"tests/repair":  {"kv", "disk", "engine", "inspect"},
+	"tests/repair":  {"kv", "disk", "compaction", "engine", "inspect"},
 }
 
 // testArrows are the rooms that tests of any room may use beside its own arrows.

@@ -177,7 +177,9 @@ func flagsOf(t *testing.T, path string) []string {
 // `--name`, or in a line that calls tskv.
 func TestFlags(t *testing.T) {
 	serve := flagsOf(t, "../cmd/tskv/serve.go")
-	known := slices.Concat(serve, flagsOf(t, "../cmd/tskv/cli.go"), []string{"help", "version"})
+	known := slices.Concat(serve, flagsOf(t, "../cmd/tskv/cli.go"), flagsOf(t, "../cmd/tskv/backup.go"),
+		flagsOf(t, "../cmd/tskv/repository.go"), flagsOf(t, "../cmd/tskv/restore.go"),
+		flagsOf(t, "../cmd/tskv/check.go"), flagsOf(t, "../cmd/tskv/dump.go"), []string{"help", "version"})
 	others := []string{"scan", "latency", "pipe"} // of redis-cli
 	docs := documents(t)
 	each(docs, `^--([a-z-]+)`, func(d *document, line int, name string) {
@@ -185,7 +187,7 @@ func TestFlags(t *testing.T) {
 			t.Errorf("%s:%d: tskv has no flag --%s", d.path, line, name)
 		}
 	})
-	each(docs, `tskv (?:serve|cli)\b(.*)`, func(d *document, line int, rest string) {
+	each(docs, `tskv (?:serve|cli|backup|restore|check|dump)\b(.*)`, func(d *document, line int, rest string) {
 		for _, m := range regexp.MustCompile(`\s--([a-z-]+)`).FindAllStringSubmatch(rest, -1) {
 			if !slices.Contains(known, m[1]) {
 				t.Errorf("%s:%d: tskv has no flag --%s", d.path, line, m[1])

@@ -24,6 +24,9 @@ type Options struct {
 	// Spares is how many files are kept ready for Rotate, at most 16; default 2,
 	// negative for none.
 	Spares int
+	// Archive keeps retired segments, in the directory disk.ArchiveDir, for somebody
+	// else to take away. None is recycled then.
+	Archive bool
 }
 
 // Validate reports an Options that Create and Replay would refuse.

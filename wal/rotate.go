@@ -30,6 +30,12 @@ func Create(fsys disk.FS, opt Options, segment, firstSeq uint64, prev Summary) (
 	if err := l.clearLeftovers(segment, prev.dropped); err != nil {
 		return nil, fmt.Errorf("create log: %w", err)
 	}
+	if opt.Archive && prev.link.segment == 0 {
+		var err error
+		if prev.link, err = l.lineage(); err != nil {
+			return nil, fmt.Errorf("create log: %w", err)
+		}
+	}
 	file, err := fsys.Create(disk.SegmentName(segment))
 	if err != nil {
 		return nil, fmt.Errorf("create log: %w", err)

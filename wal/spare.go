@@ -122,7 +122,8 @@ func (l *Log) fillZeros(file disk.File) error {
 }
 
 // Release retires the segments below minSegment, which nobody needs to replay
-// any more: some become spares, the rest is removed. The segment being written
+// any more: some become spares, the rest is removed; with Options.Archive all are
+// moved to the archive. The segment being written
 // is never retired. What could not be retired is tried again by the next call.
 // Any goroutine.
 func (l *Log) Release(minSegment uint64) error {
@@ -154,6 +155,9 @@ func (l *Log) takeRetired(minSegment uint64) []uint64 {
 }
 
 func (l *Log) retire(no uint64) error {
+	if l.opt.Archive {
+		return l.archive(no)
+	}
 	name := disk.SegmentName(no)
 	size, err := l.fs.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {

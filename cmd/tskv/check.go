@@ -30,7 +30,8 @@ func (e *exitError) Unwrap() error { return e.err }
 
 // checkFlags are the command line of tskv check.
 type checkFlags struct {
-	json bool
+	json, keepOlder bool
+	salvageDir      string
 }
 
 func newCheck() *cobra.Command {
@@ -48,15 +49,28 @@ Each finding is one line: severity, file, offset in the file, what it is.
   warning  worth a look; the data may be as it should
   note     what a crash may leave; nothing to do
 
-Exit code 0: no errors. 1: errors. 2: DIR could not be checked.`,
+Exit code 0: no errors. 1: errors. 2: DIR could not be checked.
+
+With --salvage it makes a new store of everything that verifies, and reports what
+that leaves out: file, offset, length, and as far as they are known keys, IDs and
+the number of records. DIR is not changed. Older versions of lost records are left
+out too, because a lost record may have replaced or deleted them; --keep-older
+leaves them in. Exit code 0: nothing is lost. 1: something is. 2: no store was made.`,
 		Example: `  tskv check data
-  tskv check /var/lib/tskv --json | jq .findings`,
+  tskv check /var/lib/tskv --json | jq .findings
+  tskv check data --salvage data-new`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.salvageDir != "" {
+				return f.salvageTo(args[0], f.salvageDir, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			}
 			return f.run(args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object instead of lines")
+	flags := cmd.Flags()
+	flags.BoolVar(&f.json, "json", false, "print one JSON object instead of lines")
+	flags.StringVar(&f.salvageDir, "salvage", "", "make a new store of what verifies in this directory, which must not be there")
+	flags.BoolVar(&f.keepOlder, "keep-older", false, "with --salvage: keep older versions of lost records")
 	return cmd
 }
 
@@ -67,7 +81,7 @@ func (f *checkFlags) run(dir string, out, errOut io.Writer) error {
 		return &exitError{exitNotPossible, err}
 	}
 	bar := newProgress(errOut, "checking")
-	report, err := inspect.Check(fsys, inspect.CheckOptions{Progress: bar.set})
+	report, err := inspect.Check(fsys, inspect.CheckOptions{Progress: bar.report})
 	bar.end()
 	if report != nil {
 		if err := f.print(out, dir, report); err != nil {

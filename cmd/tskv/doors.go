@@ -201,6 +201,7 @@ func parameters(f *serveFlags) []command.Parameter {
 		fixed("sync-interval", f.syncInterval.String()),
 		fixed("maxmemory", strconv.FormatInt(f.budget, 10)),
 		fixed("memtable-bytes", strconv.FormatInt(f.memtableBytes, 10)),
+		fixed("archive-bytes", strconv.FormatInt(f.archiveBytes, 10)),
 		fixed("min-free-bytes", strconv.FormatUint(f.minFree, 10)),
 		fixed("io-threads", strconv.Itoa(runtime.GOMAXPROCS(0))),
 	}

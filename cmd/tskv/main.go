@@ -29,6 +29,6 @@ every Redis client are its clients. An acknowledged write is on disk.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServe(), newCLI(), newCheck(), newDump())
+	root.AddCommand(newServe(), newCLI(), newBackup(), newRestore(), newCheck(), newDump())
 	return root
 }

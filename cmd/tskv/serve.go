@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tskv/disk"
 	"tskv/engine"
 )
 
@@ -33,6 +35,7 @@ type serveFlags struct {
 	maxClients                              int
 	minFree                                 uint64
 	noMmap                                  bool
+	archiveBytes                            int64
 }
 
 func newServe() *cobra.Command {
@@ -66,6 +69,7 @@ after kill -9 the next start recovers everything acknowledged.`,
 	flags.StringVar(&f.password, "requirepass", "", "password that clients must give with AUTH; better given in the environment as "+passwordVariable)
 	flags.IntVar(&f.maxClients, "maxclients", 10_000, "most connections at a time")
 	flags.Uint64Var(&f.minFree, "min-free-bytes", 512<<20, "refuse writes when fewer bytes of the disk are free")
+	flags.Int64Var(&f.archiveBytes, "archive-bytes", 0, "keep that many bytes of the log for backups, so that restore reaches positions between them; 0 keeps none")
 	flags.BoolVar(&f.noMmap, "no-mmap", false, "read tables with pread instead of memory maps")
 	return cmd
 }
@@ -97,10 +101,10 @@ func serve(ctx context.Context, f *serveFlags, out, errOut io.Writer) error {
 	}
 	db, err := engine.Open(f.dir, engine.Options{
 		Sync: mode, SyncInterval: f.syncInterval, Memory: f.budget, MemtableBytes: f.memtableBytes,
-		MinFreeBytes: f.minFree, NoMmap: f.noMmap, Logger: logger, Metrics: d.engine,
+		MinFreeBytes: f.minFree, NoMmap: f.noMmap, ArchiveBytes: f.archiveBytes, Logger: logger, Metrics: d.engine,
 	})
 	if err != nil {
-		return errors.Join(err, d.close())
+		return errors.Join(repairHint(f.dir, err), d.close())
 	}
 	d.db.Store(db)
 	printBanner(out, f, d)
@@ -113,6 +117,16 @@ func serve(ctx context.Context, f *serveFlags, out, errOut io.Writer) error {
 		logger.Warn("close connections", "error", cut)
 	}
 	return errors.Join(err, db.Close())
+}
+
+// repairHint says what to do about a store that cannot be opened.
+func repairHint(dir string, err error) error {
+	switch {
+	case errors.Is(err, disk.ErrCorrupt), errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w\nthe store is damaged and was not changed; keep a copy of it. What is damaged, and what can be saved:"+
+			"\n  tskv check %s\n  tskv check %s --salvage NEWDIR", err, dir, dir)
+	}
+	return err
 }
 
 func checkExposure(f *serveFlags) error {

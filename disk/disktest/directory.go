@@ -1,6 +1,10 @@
 package disktest
 
-import "slices"
+import (
+	"slices"
+	"strings"
+	"syscall"
+)
 
 // directory has the names of files, without their directory.
 type directory struct {
@@ -101,4 +105,42 @@ func (d *Disk) release(n *inode) {
 	if n.links == 0 && n.opened == 0 {
 		d.used -= n.size
 	}
+}
+
+// renameDir gives a directory, with all below it, a name that nobody has.
+func (d *Disk) renameDir(from, to string) error {
+	if strings.HasPrefix(to, from+"/") {
+		return syscall.EINVAL
+	}
+	if err := d.free(to); err != nil {
+		return err
+	}
+	moved := func(name string) (string, bool) {
+		rest, below := strings.CutPrefix(name, from+"/")
+		if below {
+			return to + "/" + rest, true
+		}
+		return to, name == from
+	}
+	dirs := make(map[string]*directory, len(d.dirs))
+	seen := map[*nameOp]bool{}
+	for name, dir := range d.dirs {
+		if renamed, ok := moved(name); ok {
+			name = renamed
+		}
+		dirs[name] = dir
+		for _, op := range dir.pending {
+			if seen[op] {
+				continue
+			}
+			seen[op] = true
+			for i := range op.changes {
+				if renamed, ok := moved(op.changes[i].dir); ok {
+					op.changes[i].dir = renamed
+				}
+			}
+		}
+	}
+	d.dirs = dirs
+	return nil
 }

@@ -10,7 +10,8 @@
 // them lies an ordered list of creations, links, renames and removals, which
 // SyncDir of that directory makes durable. A rename is one entry of the list:
 // after a crash the old name or the new one is there, never both, never none.
-// MkdirAll and the removal of an empty directory are durable at once.
+// MkdirAll, the removal of an empty directory and the rename of a directory are
+// durable at once.
 //
 // # What a crash leaves
 //

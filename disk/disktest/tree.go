@@ -108,7 +108,9 @@ func (d *Disk) open(name string, writable bool) (disk.File, error) {
 }
 
 // Rename moves a name, replacing what is there. Renaming two names of one file
-// into each other does nothing, as POSIX says. Directories cannot be renamed.
+// into each other does nothing, as POSIX says. A directory can only get a name
+// that nobody has; that is durable at once, which is the worst for whoever has
+// not made durable what is in it.
 func (d *Disk) Rename(from, to string) error {
 	if err := disk.CheckName("rename", from); err != nil {
 		return err
@@ -117,6 +119,9 @@ func (d *Disk) Rename(from, to string) error {
 		return err
 	}
 	return d.try(call{op: OpRename, name: from, other: to}, func() error {
+		if d.dirs[from] != nil {
+			return d.renameDir(from, to)
+		}
 		n, err := d.find(from)
 		if err != nil {
 			return err
@@ -133,6 +138,14 @@ func (d *Disk) Rename(from, to string) error {
 		}
 		return nil
 	})
+}
+
+// MoveOut fails with EXDEV: a disk in memory has nothing beside it.
+func (d *Disk) MoveOut(from, to string) error {
+	if err := disk.CheckName("move", from); err != nil {
+		return err
+	}
+	return d.try(call{op: OpRename, name: from, other: to}, func() error { return syscall.EXDEV })
 }
 
 // Link gives a file a second name.

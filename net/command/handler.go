@@ -18,19 +18,20 @@ import (
 
 // Handler makes the sessions of connections and holds what they share.
 type Handler struct {
-	opt      Options
-	log      *slog.Logger
-	table    *table
-	metrics  *metrics.Commands
-	slow     *slowLog
-	cursors  *cursors
-	works    works
-	params   []Parameter
-	password atomic.Pointer[passwordHash] // nil: none
-	runID    string                       // 40 hexadecimal digits, new in every process
-	started  time.Time
-	saved    atomic.Int64 // Unix seconds of the last SAVE or BGSAVE
-	saving   atomic.Bool  // a BGSAVE runs
+	opt        Options
+	log        *slog.Logger
+	table      *table
+	metrics    *metrics.Commands
+	slow       *slowLog
+	cursors    *cursors
+	works      works
+	params     []Parameter
+	password   atomic.Pointer[passwordHash] // nil: none
+	runID      string                       // 40 hexadecimal digits, new in every process
+	started    time.Time
+	saved      atomic.Int64 // Unix seconds of the last SAVE or BGSAVE
+	saving     atomic.Bool  // a BGSAVE runs
+	compacting atomic.Bool  // a COMPACT runs
 	// pendingBytes is what transactions that wait for their EXEC hold, and watches.
 	pendingBytes atomic.Int64
 	broker       *broker

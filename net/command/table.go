@@ -96,7 +96,7 @@ func newTable() *table {
 	t := &table{byName: map[string]*spec{}}
 	for _, family := range [][]spec{
 		connectionCommands(), clientCommands(), seriesCommands(), stringCommands(), keyCommands(), expireCommands(), expiringValues(), retainCommands(),
-		serverCommands(), configCommands(), observeCommands(), commandCommands(), transactionCommands(), pubsubCommands(), monitorCommands(),
+		serverCommands(), maintenanceCommands(), configCommands(), observeCommands(), commandCommands(), transactionCommands(), pubsubCommands(), monitorCommands(),
 	} {
 		for i := range family {
 			t.add(&family[i])

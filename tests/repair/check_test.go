@@ -84,7 +84,7 @@ func TestCheckFindsEveryFlip(t *testing.T) {
 	lastFile, lastRecord, end := lastOfLog(t, s.disk)
 	for _, name := range s.disk.Files() {
 		kind, _, _ := disk.ParseName(name)
-		if kind == disk.KindLock || kind == disk.KindTemp {
+		if kind == disk.KindLock || kind == disk.KindTemp || kind == disk.KindReserve {
 			continue
 		}
 		data, err := s.disk.ReadFile(name)

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -29,13 +28,6 @@ func (c contents) clone() contents {
 	return out
 }
 
-func (c contents) rows() (n int) {
-	for _, rows := range c {
-		n += len(rows)
-	}
-	return n
-}
-
 // store is a store under construction, and what it should hold.
 type store struct {
 	t     *testing.T
@@ -44,13 +36,37 @@ type store struct {
 	want  contents
 	rng   *rand.Rand
 	clock time.Time
+
+	base    contents // what it held at the last flush
+	actions []action // since then
+}
+
+// action is one write and the sequences that it took.
+type action struct {
+	first, last uint64
+	apply       func(c contents)
+}
+
+// did notes a write that was acknowledged; before is the sequence before it.
+func (s *store) did(before uint64, apply func(c contents)) {
+	apply(s.want)
+	s.actions = append(s.actions, action{before + 1, s.sequence(), apply})
+}
+
+func (s *store) sequence() uint64 { return s.db.Stats().VisibleSeq }
+
+func (c contents) put(key string, id kv.ID, value string) {
+	if c[key] == nil {
+		c[key] = map[kv.ID]string{}
+	}
+	c[key][id] = value
 }
 
 func newStore(t *testing.T, seed uint64) *store {
 	t.Helper()
 	s := &store{
 		t: t, disk: disktest.New(), want: contents{}, rng: rand.New(rand.NewPCG(seed, 7)),
-		clock: time.UnixMilli(1_700_000_000_000),
+		clock: time.UnixMilli(1_700_000_000_000), base: contents{},
 	}
 	s.open()
 	return s
@@ -93,52 +109,58 @@ func (s *store) put(key string, id kv.ID, value string, tags ...string) {
 	}
 	var b engine.Batch
 	b.Ops = append(b.Ops, engine.Op{Key: []byte(key), ID: id, Value: []byte(value), Tags: set})
+	before := s.sequence()
 	s.must(s.db.Apply(&b))
 	s.must(b.Ops[0].Err)
-	if s.want[key] == nil {
-		s.want[key] = map[kv.ID]string{}
-	}
-	s.want[key][id] = show([]byte(value), set)
+	s.did(before, func(c contents) { c.put(key, id, show([]byte(value), set)) })
 }
 
 // fill puts n numeric rows from a time on in one batch.
 func (s *store) fill(key string, start uint64, n int) {
 	s.t.Helper()
 	var b engine.Batch
-	if s.want[key] == nil {
-		s.want[key] = map[kv.ID]string{}
-	}
+	values := make([]string, n)
 	for i := range n {
-		id, value := kv.ID{Time: start + uint64(i)*1000}, fmt.Sprintf("%.2f", s.rng.NormFloat64()*10)
-		if strings.HasPrefix(value, "-0.00") {
-			value = "0.00"
-		}
-		b.Put([]byte(key), id, []byte(value))
-		s.want[key][id] = value
+		values[i] = fmt.Sprintf("%.2f", s.rng.Float64()*10)
+		b.Put([]byte(key), kv.ID{Time: start + uint64(i)*1000}, []byte(values[i]))
 	}
+	before := s.sequence()
 	s.must(s.db.Apply(&b))
+	s.did(before, func(c contents) {
+		for i, v := range values {
+			c.put(key, kv.ID{Time: start + uint64(i)*1000}, v)
+		}
+	})
 }
 
 func (s *store) deleteRange(key string, from, to kv.ID) {
 	s.t.Helper()
+	before := s.sequence()
 	s.must(s.db.Update(func(tx *engine.Tx) error { return tx.DeleteRange([]byte(key), from, to) }, []byte(key)))
-	for id := range s.want[key] {
-		if !id.Less(from) && !to.Less(id) {
-			delete(s.want[key], id)
+	s.did(before, func(c contents) {
+		for id := range c[key] {
+			if !id.Less(from) && !to.Less(id) {
+				delete(c[key], id)
+			}
 		}
-	}
+	})
 }
 
 func (s *store) delete(key string) {
 	s.t.Helper()
+	before := s.sequence()
 	s.must(s.db.Update(func(tx *engine.Tx) error {
 		_, err := tx.Delete([]byte(key))
 		return err
 	}, []byte(key)))
-	delete(s.want, key)
+	s.did(before, func(c contents) { delete(c, key) })
 }
 
-func (s *store) flush() { s.t.Helper(); s.must(s.db.Flush()) }
+func (s *store) flush() {
+	s.t.Helper()
+	s.must(s.db.Flush())
+	s.base, s.actions = s.want.clone(), nil
+}
 
 // close ends the store in order; kill ends it as kill -9 does, on a copy of the
 // disk.
