@@ -183,6 +183,7 @@ func (db *DB) merge(inputs []compaction.Input, v *version, plan compaction.Plan)
 		if db.checkDisk(); !wasFull && db.diskFull.Load() {
 			return errShortage
 		}
+		db.beUrgent(&plan)
 		return db.pace(n)
 	}
 	merge := func() (err error) {

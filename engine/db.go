@@ -85,6 +85,7 @@ type DB struct {
 	doomed       doomed
 	orphans      []uint64 // files of a compaction that could not be installed; under compactMu
 	purging      purging  // under compactMu
+	urgent       bool     // a small merge goes before the one under way; under compactMu
 	damaged      damagedFiles
 	hotFiles     atomic.Int64    // compaction.HotFiles of the files
 	idleAt       atomic.Uint64   // generation of the manifest for which compaction has found nothing to do
