@@ -176,6 +176,9 @@ func (c *committer) resolve(b *Batch) error {
 	for i := range b.Ops {
 		op := &b.Ops[i]
 		if op.Update != nil {
+			if err := c.resolveBlind(op, b.warmed); err != nil {
+				return err
+			}
 			continue
 		}
 		st, err := c.stateOf(op.Key, b.warmed)
@@ -184,6 +187,19 @@ func (c *committer) resolve(b *Batch) error {
 		}
 		op.state, op.epoch = st, c.hot.epoch
 		if err := c.prepare(op, st, b.warmed); errors.Is(err, errCold) {
+			return err
+		}
+	}
+	return nil
+}
+
+// resolveBlind finds the states of the keys of a blind Update.
+func (c *committer) resolveBlind(op *Op, warm bool) error {
+	if !op.Blind || warm {
+		return nil
+	}
+	for _, key := range op.Keys {
+		if _, err := c.stateOf(key, false); errors.Is(err, errCold) {
 			return err
 		}
 	}

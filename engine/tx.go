@@ -273,7 +273,7 @@ func (b *Batch) check() error {
 		b.frees = b.frees && op.Frees && op.Update != nil
 		op.Written, op.Err = false, nil
 		if op.Update != nil {
-			b.updates = true
+			b.updates = b.updates || !op.Blind
 			continue
 		}
 		if err := checkPut(op); err != nil {
