@@ -29,7 +29,8 @@ func salvage(t *testing.T, what string, from disk.FS, keepOlder bool) (*disktest
 }
 
 func replay(fsys disk.FS) error {
-	db, err := engine.Open("test", options(fsys, nil))
+	clock := time.UnixMilli(1_700_000_000_000)
+	db, err := engine.Open("test", options(fsys, &clock))
 	if err != nil {
 		return err
 	}
