@@ -79,6 +79,7 @@ func (db *DB) flushFloors(m *memory) (floor func(key []byte) kv.ID, done func())
 			return kv.MinID
 		}
 		m.trimmed = true
+		db.leaveUntold(m.frozenAt.Load())
 		return floor
 	}, v.release
 }
