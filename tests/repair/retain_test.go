@@ -38,7 +38,11 @@ func (s *store) expire(key string, at uint64) {
 		}
 		return err
 	}, []byte(key)))
-	s.did(before, func(contents) {})
+	s.did(before, func(c contents) { // which alone would make the key
+		if c[key] == nil {
+			c[key] = map[kv.ID]string{}
+		}
+	})
 }
 
 // retained makes a store with a bit of everything that retention adds: keys of
