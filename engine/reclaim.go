@@ -126,7 +126,7 @@ func (db *DB) reclaim(v *version) (compaction.Plan, bool) {
 		case hidden.rows == t.file.Rows:
 			gone = append(gone, t.file)
 		case len(gone) == 0 && hidden.gain > 0 && hidden.gain >= t.file.Rows/reclaimFraction &&
-			t.file.Size <= db.compactionRoom() && compaction.Oldest(files, &t.file):
+			t.file.Size <= db.compactionRoom() && !db.damaged.avoid(t.file.ID) && compaction.Oldest(files, &t.file):
 			return compaction.Plan{
 				Inputs: []manifest.File{t.file}, Class: t.file.Class, Window: t.file.Window,
 				DropDeletes: true, Reason: "retention",

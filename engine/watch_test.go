@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"testing"
 )
 
@@ -72,4 +73,60 @@ func TestChangedByForgottenDelete(t *testing.T) {
 			t.Errorf("early %v: it has changed since", early)
 		}
 	}
+}
+
+// TestGuardLeavesNoTrace: what a guard has looked at is no part of an Update that
+// fails later. The key has gone on since.
+func TestGuardLeavesNoTrace(t *testing.T) {
+	errNo := errors.New("no")
+	fail := func(s *script) {
+		t.Helper()
+		var b Batch
+		b.Update(func(t *Tx) error {
+			if err := t.Put(&Op{Key: []byte("other"), ID: id(1, 0)}); err != nil {
+				return err
+			}
+			return errNo
+		}, []byte("other"))
+		s.must(s.db.Apply(&b))
+		if !errors.Is(b.Ops[0].Err, errNo) {
+			t.Fatal(b.Ops[0].Err)
+		}
+	}
+	guarded := func(s *script) {
+		t.Helper()
+		b := Batch{Guard: func(t *Tx) error {
+			if _, err := t.Exists([]byte("k")); err != nil {
+				return err
+			}
+			return errNo
+		}}
+		b.Put([]byte("other"), id(2, 0), nil)
+		if err := s.db.Apply(&b); !errors.Is(err, errNo) {
+			t.Fatal(err)
+		}
+	}
+	t.Run("written", func(t *testing.T) {
+		s := newScript(t)
+		s.do(Op{ID: id(5000, 0)})
+		s.do(Op{Mode: IDAuto})
+		guarded(s)
+		s.do(Op{ID: id(6000, 0), Value: []byte("stays")})
+		fail(s)
+		if got := s.do(Op{Mode: IDAuto}); got != id(6000, 1).String() {
+			t.Errorf("the next ID is %s", got)
+		}
+	})
+	t.Run("expired", func(t *testing.T) {
+		s := newScript(t)
+		s.do(Op{ID: id(1, 0)})
+		s.update(func(t *Tx) error { _, err := t.SetExpireAt([]byte("k"), 2000); return err })
+		s.now.Store(3000)
+		guarded(s)
+		fail(s)
+		s.do(Op{ID: id(7, 0)})
+		if keys, expires := s.db.Keys(), s.db.Expires(); keys != 1 || expires != 0 {
+			t.Errorf("%d keys, %d with an expiry", keys, int64(expires))
+		}
+	})
 }
