@@ -146,8 +146,10 @@ func (c *committer) begin(g *group) {
 // them needs a disk read first.
 func (c *committer) batch(g *group, b *Batch) {
 	err := c.resolve(b)
+	c.size = b.bytes
 	if err == nil && b.Guard != nil {
 		err = b.Guard(&Tx{c: c, g: g})
+		c.untouch() // no Update has used these keys
 	}
 	if err != nil {
 		b.cold = errors.Is(err, errCold)
@@ -158,7 +160,6 @@ func (c *committer) batch(g *group, b *Batch) {
 		b.done <- struct{}{}
 		return
 	}
-	c.size = b.bytes
 	for i := range b.Ops {
 		op := &b.Ops[i]
 		if op.Update != nil {

@@ -91,6 +91,7 @@ type DB struct {
 	idleAt       atomic.Uint64   // generation of the manifest for which compaction has found nothing to do
 	flushRate    atomic.Uint64   // bytes of log records per second of recent flushes; 0: none yet
 	deletions    deletions       // under compactMu
+	untold       atomic.Uint64   // see leaveUntold
 	spentTombs   map[uint64]bool // sequences of tombstones that hide nothing; under installMu, replaced as a whole
 	reclaiming   reclaiming
 
