@@ -65,6 +65,10 @@ type File interface {
 	Map(size int64) (Mapping, error)
 	// DropCache tells the kernel that a range will not be read again soon.
 	DropCache(off, n int64)
+	// WriteBehind has the kernel begin to write a range to the disk, and does not
+	// wait: so that a Sync of another file need not wait for all of a large one. It
+	// makes nothing durable.
+	WriteBehind(off, n int64)
 }
 
 // Mapping is a read-only view of a file's bytes. Reading it can fault when the

@@ -194,6 +194,17 @@ func CheckMap(name string, size, have int64) error {
 	return nil
 }
 
+// WriteBehind is advice: its failure changes nothing but speed. A write that fails
+// in the background is told by the next Sync.
+func (f *osFile) WriteBehind(off, n int64) {
+	if off < 0 || n <= 0 {
+		return // for the kernel 0 bytes mean "to the end"
+	}
+	_ = f.control("sync_file_range", func(fd int) error {
+		return unix.SyncFileRange(fd, off, n, unix.SYNC_FILE_RANGE_WRITE)
+	})
+}
+
 // DropCache is advice: its failure changes nothing but speed.
 func (f *osFile) DropCache(off, n int64) {
 	if off < 0 || n <= 0 {

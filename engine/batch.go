@@ -59,6 +59,10 @@ type Op struct {
 	Persist bool
 	Update  func(*Tx) error // if set, everything above is unused
 	Keys    [][]byte        // the keys that Update reads or writes
+	// Blind marks an Update that reads no record and asks for no new ID: of its Keys
+	// only the catalog entries must be at hand before it runs, which they are for
+	// keys in use. Other Updates pay for a read of the newest record of each key.
+	Blind bool
 	// Frees marks an Update that only deletes: a batch of nothing else is accepted
 	// while the disk is nearly full, because it is the way to make room.
 	Frees bool

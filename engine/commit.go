@@ -146,8 +146,10 @@ func (c *committer) begin(g *group) {
 // them needs a disk read first.
 func (c *committer) batch(g *group, b *Batch) {
 	err := c.resolve(b)
+	c.size = b.bytes
 	if err == nil && b.Guard != nil {
 		err = b.Guard(&Tx{c: c, g: g})
+		c.untouch() // no Update has used these keys
 	}
 	if err != nil {
 		b.cold = errors.Is(err, errCold)
@@ -158,7 +160,6 @@ func (c *committer) batch(g *group, b *Batch) {
 		b.done <- struct{}{}
 		return
 	}
-	c.size = b.bytes
 	for i := range b.Ops {
 		op := &b.Ops[i]
 		if op.Update != nil {
@@ -176,6 +177,9 @@ func (c *committer) resolve(b *Batch) error {
 	for i := range b.Ops {
 		op := &b.Ops[i]
 		if op.Update != nil {
+			if err := c.resolveBlind(op, b.warmed); err != nil {
+				return err
+			}
 			continue
 		}
 		st, err := c.stateOf(op.Key, b.warmed)
@@ -184,6 +188,19 @@ func (c *committer) resolve(b *Batch) error {
 		}
 		op.state, op.epoch = st, c.hot.epoch
 		if err := c.prepare(op, st, b.warmed); errors.Is(err, errCold) {
+			return err
+		}
+	}
+	return nil
+}
+
+// resolveBlind finds the states of the keys of a blind Update.
+func (c *committer) resolveBlind(op *Op, warm bool) error {
+	if !op.Blind || warm {
+		return nil
+	}
+	for _, key := range op.Keys {
+		if _, err := c.stateOf(key, false); errors.Is(err, errCold) {
 			return err
 		}
 	}

@@ -150,6 +150,11 @@ func (db *DB) carryOut(v *version, plan compaction.Plan) error {
 		db.purging.again(plan, err)
 		return fmt.Errorf("merge %d files (%s): %w", len(inputs), plan.Reason, err)
 	}
+	if plan.DropDeletes || plan.Covered {
+		for i := range plan.Inputs {
+			db.leaveUntold(plan.Inputs[i].MaxSeq)
+		}
+	}
 	if err := db.installMerge(outputs, removed); err != nil {
 		return fmt.Errorf("install merged files: %w", err)
 	}
@@ -183,6 +188,7 @@ func (db *DB) merge(inputs []compaction.Input, v *version, plan compaction.Plan)
 		if db.checkDisk(); !wasFull && db.diskFull.Load() {
 			return errShortage
 		}
+		db.beUrgent(&plan)
 		return db.pace(n)
 	}
 	merge := func() (err error) {

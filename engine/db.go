@@ -85,11 +85,13 @@ type DB struct {
 	doomed       doomed
 	orphans      []uint64 // files of a compaction that could not be installed; under compactMu
 	purging      purging  // under compactMu
+	urgent       bool     // a small merge goes before the one under way; under compactMu
 	damaged      damagedFiles
 	hotFiles     atomic.Int64    // compaction.HotFiles of the files
 	idleAt       atomic.Uint64   // generation of the manifest for which compaction has found nothing to do
 	flushRate    atomic.Uint64   // bytes of log records per second of recent flushes; 0: none yet
 	deletions    deletions       // under compactMu
+	untold       atomic.Uint64   // see leaveUntold
 	spentTombs   map[uint64]bool // sequences of tombstones that hide nothing; under installMu, replaced as a whole
 	reclaiming   reclaiming
 

@@ -247,6 +247,8 @@ func (db *DB) prune(next *manifest.State, edited bool) {
 	for _, t := range list {
 		if t.Prefix && needed[t.Seq] || !t.Prefix && !db.spentTombs[t.Seq] {
 			kept = append(kept, t)
+		} else {
+			db.leaveUntold(t.Seq)
 		}
 	}
 	next.Tombstones = kept
@@ -278,9 +280,13 @@ func (db *DB) worthKeeping(m *memory) []kv.Tombstone {
 		}
 		hash := sstable.KeyHash(t.Key)
 		checks += len(files)
-		return !slices.ContainsFunc(files, func(f *table) bool {
+		kept := slices.ContainsFunc(files, func(f *table) bool {
 			return t.Seq > f.file.MaxSeq && bytes.Compare(t.Key, f.file.MinKey) >= 0 && bytes.Compare(t.Key, f.file.MaxKey) <= 0 &&
 				t.From.Time <= f.file.MaxTime && t.To.Time >= f.file.MinTime && f.MayContain(&hash)
 		})
+		if !kept {
+			db.leaveUntold(t.Seq)
+		}
+		return !kept
 	})
 }

@@ -200,7 +200,9 @@ func (db *DB) swapTables(opened []*table, removed []uint64, next *manifest.State
 		}
 		frozen--
 		for _, t := range opened {
-			flushed.files = append(flushed.files, t.file.ID)
+			if !flushed.trimmed {
+				flushed.files = append(flushed.files, t.file.ID)
+			}
 		}
 	}
 	tombs := old.tombs

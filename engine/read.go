@@ -185,9 +185,18 @@ func (w view) tables(key []byte) []*table {
 	return w.v.data
 }
 
-// files returns the tables that may hold rows of the key in the range.
+// files returns the tables that may hold rows of the key in the range, without those
+// that are left to warm memtables.
 func (w view) files(key []byte, rg kv.Range) []*table {
-	all := w.tables(key)
+	return w.filesOf(w.tables(key), key, rg)
+}
+
+// stored reports whether any table may hold rows of the key in the range.
+func (w view) stored(key []byte, rg kv.Range) bool {
+	return len(w.filesOf(w.v.stored(), key, rg)) > 0
+}
+
+func (w view) filesOf(all []*table, key []byte, rg kv.Range) []*table {
 	if len(all) == 0 {
 		return nil
 	}

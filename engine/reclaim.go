@@ -51,9 +51,11 @@ func (w view) floors() func(key []byte) kv.ID {
 }
 
 // flushFloors is floors for a flush of m. Rows may go only if no file has rows in
-// their place that they might have replaced.
+// their place that they might have replaced: of all files, also those that readers
+// leave to warm memtables. A memtable that has lost rows that way does not become
+// warm. What a replay has brought back, rules too, is not durable before its flush.
 func (db *DB) flushFloors(m *memory) (floor func(key []byte) kv.ID, done func()) {
-	if db.recovering {
+	if db.recovering || db.short.unfinished.Load() != nil {
 		return nil, func() {}
 	}
 	v := db.acquire()
@@ -73,9 +75,11 @@ func (db *DB) flushFloors(m *memory) (floor func(key []byte) kv.ID, done func())
 		src := m.Source(m.Find(key), kv.Range{From: kv.MinID, To: kv.MaxID, KeysOnly: true}, m.frozenAt.Load())
 		defer src.Close()
 		rows, err := src.Next()
-		if err != nil || rows == nil || len(w.files(key, kv.Range{From: rows.ID(0), To: floor})) > 0 {
+		if err != nil || rows == nil || !rows.ID(0).Less(floor) || w.stored(key, kv.Range{From: rows.ID(0), To: floor}) {
 			return kv.MinID
 		}
+		m.trimmed = true
+		db.leaveUntold(m.frozenAt.Load())
 		return floor
 	}, v.release
 }
@@ -122,7 +126,7 @@ func (db *DB) reclaim(v *version) (compaction.Plan, bool) {
 		case hidden.rows == t.file.Rows:
 			gone = append(gone, t.file)
 		case len(gone) == 0 && hidden.gain > 0 && hidden.gain >= t.file.Rows/reclaimFraction &&
-			t.file.Size <= db.compactionRoom() && compaction.Oldest(files, &t.file):
+			t.file.Size <= db.compactionRoom() && !db.damaged.avoid(t.file.ID) && compaction.Oldest(files, &t.file):
 			return compaction.Plan{
 				Inputs: []manifest.File{t.file}, Class: t.file.Class, Window: t.file.Window,
 				DropDeletes: true, Reason: "retention",

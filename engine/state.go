@@ -119,6 +119,10 @@ func (db *DB) warm(b *Batch) error {
 	for i := range b.Ops {
 		op := &b.Ops[i]
 		switch {
+		case op.Blind:
+			for _, key := range op.Keys {
+				w.warmKey(key)
+			}
 		case op.Update != nil:
 			for _, key := range op.Keys {
 				w.warmKey(key, kv.MaxID)

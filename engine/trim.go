@@ -266,7 +266,7 @@ func (db *DB) trimTo(key []byte, created, seq uint64, last kv.ID) error {
 		if err := t.grow(key, nil); err != nil {
 			return err
 		}
-		t.c.writeTombstone(t.g, kv.Tombstone{Key: st.data, From: kv.MinID, To: last})
+		st.changed = t.c.writeTombstone(t.g, kv.Tombstone{Key: st.data, From: kv.MinID, To: last})
 		return nil
 	}, key)
 	b.Ops[0].Frees = true

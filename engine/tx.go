@@ -45,12 +45,17 @@ func (c *committer) update(g *group, op *Op) error {
 	if err != nil && c.nextSeq != mark.seq {
 		c.rollBack(g, &mark)
 	}
+	c.untouch()
+	return err
+}
+
+// untouch forgets what an Update would have taken back.
+func (c *committer) untouch() {
 	clear(c.touched)
 	c.touched = c.touched[:0]
 	if cap(c.touched) > maxTouched {
 		c.touched = nil
 	}
-	return err
 }
 
 // maxTouched bounds the room that is kept for the states of the next Update.
@@ -273,7 +278,7 @@ func (b *Batch) check() error {
 		b.frees = b.frees && op.Frees && op.Update != nil
 		op.Written, op.Err = false, nil
 		if op.Update != nil {
-			b.updates = true
+			b.updates = b.updates || !op.Blind
 			continue
 		}
 		if err := checkPut(op); err != nil {

@@ -33,9 +33,10 @@ type memory struct {
 	filledAt atomic.Int64
 	aged     atomic.Bool
 	revoked  atomic.Bool // who still reads it shall end
-	// files are those of its flush; set under db.versionMu before the version in
-	// which it is warm.
-	files []uint64
+	// files are those of its flush, if they hold all that it does; set under
+	// db.versionMu before the version in which it is warm.
+	files   []uint64
+	trimmed bool // its flush left rows out; the flushing goroutine's
 }
 
 // table is one live SSTable. The versions that list it share it.

@@ -19,9 +19,7 @@ func layoutStore(b *testing.B, layout string, rows int) *DB {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = db.Close() })
-	if err := db.compactMu.TryLock(); !err {
-		b.Fatal("a compaction runs")
-	}
+	db.compactMu.Lock()
 	b.Cleanup(db.compactMu.Unlock)
 	write := func(from, step int, seq uint64) {
 		var batch Batch
@@ -128,5 +126,67 @@ func readAll(snap *Snapshot, o ScanOptions) (uint64, error) {
 			return n, err
 		}
 		n += uint64(rows.Len())
+	}
+}
+
+// BenchmarkTag finds the 10 of 1 million events, in some 800 blocks, that have a tag.
+func BenchmarkTag(b *testing.B) {
+	const rows = 1_000_000
+	db, err := Open(b.TempDir(), Options{Sync: SyncOS, MemtableBytes: 1 << 30})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = db.Close() })
+	rare, err := kv.MakeTagSet([][]byte{[]byte("rare")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var batch Batch
+	for i := range rows {
+		op := batch.Add()
+		op.Key, op.ID, op.Value = []byte("k"), kv.ID{Time: uint64(i)}, fmt.Appendf(nil, "event number %d of many", i)
+		if i%100_000 == 55_555 {
+			op.Tags = rare
+		}
+		if len(batch.Ops) == 4096 || i == rows-1 {
+			if err := db.Apply(&batch); err != nil {
+				b.Fatal(err)
+			}
+			batch.Reset()
+		}
+	}
+	for i := range 3 { // the memtable of the events is not kept warm then
+		batch.Put([]byte("other"), kv.ID{Time: uint64(i)}, []byte("1"))
+		if err := db.Apply(&batch); err != nil {
+			b.Fatal(err)
+		}
+		batch.Reset()
+		if err := db.Flush(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	snap, err := db.Snapshot()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer snap.Release()
+	for _, opt := range []ScanOptions{{To: kv.MaxID, Tags: rare}, {To: kv.MaxID, Tags: rare, Reverse: true, Limit: 1}} {
+		for _, read := range []struct {
+			name string
+			run  func() (uint64, error)
+		}{
+			{"scan", func() (uint64, error) { return readAll(snap, opt) }},
+			{"count", func() (uint64, error) { return snap.Count([]byte("k"), opt) }},
+		} {
+			b.Run(fmt.Sprintf("%s/limit=%d", read.name, opt.Limit), func(b *testing.B) {
+				decoded := db.metrics.BlocksDecoded.Value()
+				for range b.N {
+					if n, err := read.run(); err != nil || n != 10 && n != opt.Limit {
+						b.Fatal(n, err)
+					}
+				}
+				b.ReportMetric(float64(db.metrics.BlocksDecoded.Value()-decoded)/float64(b.N), "blocks/op")
+			})
+		}
 	}
 }

@@ -10,6 +10,9 @@ const maxWarm = 2
 // ones in place of the files of their flushes, which are its newest files. All
 // that works on files sees these files as any others.
 //
+// A memtable whose flush has left rows out because of a retention rule does not stay:
+// those would be seen again when the rule is gone, and then vanish with it.
+//
 // A reader takes every memtable for newer than every file that it reads. So when
 // one of its files is merged or dropped a warm memtable leaves, and the older
 // ones with it: what was in it lies in files again, and those are newer.

@@ -8,8 +8,9 @@ import (
 // Changed reports whether a key was written, deleted or changed in any other way
 // after the sequence since, which a snapshot gave. It may say yes for a key that
 // did not change, if the key is not among the hot ones: when a file that was written
-// since holds the key and reaches back before it, and when a write to the key was
-// refused by the log. It never says no for one that did.
+// since holds the key and reaches back before it, when a write to the key was
+// refused by the log, and when flushes and merges have left out something that was
+// written since, of whatever key. It never says no for one that did.
 func (t *Tx) Changed(key []byte, since uint64) (bool, error) {
 	if err := checkKey(key); err != nil {
 		return false, err
@@ -20,8 +21,18 @@ func (t *Tx) Changed(key []byte, since uint64) (bool, error) {
 	if st := t.c.hot.find(key); st != nil && st.since <= since {
 		return st.changed > since, nil
 	}
+	if t.c.db.untold.Load() > since {
+		return true, nil
+	}
 	w := t.c.writerView()
 	return w.changed(internalKey(nil, spaceData, key), since) || w.changed(internalKey(nil, spaceCatalog, key), since), nil
+}
+
+// leaveUntold notes, before it happens, that deletes and records up to a sequence may
+// leave tables without a trace: because of that Changed cannot say no any more.
+func (db *DB) leaveUntold(seq uint64) {
+	for old := db.untold.Load(); seq > old && !db.untold.CompareAndSwap(old, seq); old = db.untold.Load() {
+	}
 }
 
 // changed is Tx.Changed for an internal key. Only the commit goroutine calls it.

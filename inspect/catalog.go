@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"bytes"
+	"encoding/binary"
 
 	"tskv/compaction"
 	"tskv/disk"
@@ -11,10 +12,10 @@ import (
 
 // catalogWalk joins the catalog of a set of tables with their data.
 type catalogWalk struct {
-	// living is called with each key that the catalog has, missing with each that
-	// has records in data but no entry, and the class of these. The keys are the
-	// users' and valid during the call.
-	living  func(key []byte) error
+	// living is called with each key that the catalog has, and whether it has an
+	// expiry; missing with each that has records in data but no entry, and the class
+	// of these. The keys are the users' and valid during the call.
+	living  func(key []byte, expires bool) error
 	missing func(key []byte, class uint8) error
 
 	data []openTable
@@ -24,8 +25,11 @@ type catalogWalk struct {
 func (c *checker) catalog() error {
 	var unknown uint64
 	w := catalogWalk{
-		living: func([]byte) error {
+		living: func(_ []byte, expires bool) error {
 			c.report.Keys++
+			if expires {
+				c.report.Expires++
+			}
 			return nil
 		},
 		missing: func(key []byte, _ uint8) error {
@@ -43,6 +47,9 @@ func (c *checker) catalog() error {
 	}
 	if c.report.Keys != c.state.Keys {
 		c.add(SeverityError, disk.ManifestName, -1, "the catalog has %d keys, the manifest says %d", c.report.Keys, c.state.Keys)
+	}
+	if c.report.Expires != c.state.Expires {
+		c.add(SeverityError, disk.ManifestName, -1, "by the catalog %d keys have an expiry, the manifest says %d", c.report.Expires, c.state.Expires)
 	}
 	return nil
 }
@@ -122,12 +129,12 @@ func (w *catalogWalk) nextLiving(catalog kv.SeriesIterator) ([]byte, error) {
 		if key[0] != spaceCatalog {
 			continue
 		}
-		seen, err := visible(catalog)
+		seen, expires, err := readEntry(catalog)
 		if err != nil {
 			return nil, err
 		}
 		if seen {
-			return key[1:], w.living(key[1:])
+			return key[1:], w.living(key[1:], expires)
 		}
 	}
 }
@@ -140,4 +147,29 @@ func (w *catalogWalk) classOf(key []byte) uint8 {
 		}
 	}
 	return compaction.ClassData
+}
+
+// A changed entry of the catalog is raw bytes of this length, with the key's expiry
+// at this place, 0 for none; see docs/formats.md.
+const (
+	entryBytes  = 43
+	entryExpiry = 27
+)
+
+// readEntry reads the row of the current key of a catalog: whether the key lives, and
+// whether it has an expiry.
+func readEntry(it kv.SeriesIterator) (seen, expires bool, err error) {
+	src, err := it.Rows(kv.Everything)
+	if err != nil {
+		return false, false, err
+	}
+	src = kv.DropDeletes(src)
+	defer src.Close()
+	rows, err := src.Next()
+	if rows == nil || err != nil {
+		return false, false, err
+	}
+	row := rows.Row(0)
+	expires = row.Form == kv.FormRaw && len(row.Raw) == entryBytes && binary.LittleEndian.Uint64(row.Raw[entryExpiry:]) != 0
+	return true, expires, nil
 }

@@ -35,8 +35,9 @@ type Report struct {
 	Manifest bool      `json:"manifest_read"` // without it the files were checked one by one
 	Tables   int       `json:"tables"`        // live ones
 	Bytes    int64     `json:"table_bytes"`
-	Rows     uint64    `json:"rows"` // of live tables, replaced and deleted ones included
-	Keys     uint64    `json:"keys"` // living ones in the tables
+	Rows     uint64    `json:"rows"`    // of live tables, replaced and deleted ones included
+	Keys     uint64    `json:"keys"`    // living ones in the tables
+	Expires  uint64    `json:"expires"` // of them, with an expiry
 	Segments int       `json:"log_segments"`
 	Records  uint64    `json:"log_records"`
 	Ops      uint64    `json:"log_operations"`

@@ -75,7 +75,10 @@ type OpView struct {
 
 // String is one line.
 func (o *OpView) String() string {
-	s := fmt.Sprintf("              %d %s %s", o.Seq, o.Op, o.KeyView)
+	s := fmt.Sprintf("              %d %s", o.Seq, o.Op)
+	if o.KeyView != (KeyView{}) || o.ID != "" {
+		s += " " + o.KeyView.String()
+	}
 	if o.ID != "" {
 		s += " " + o.ID
 	}

@@ -22,6 +22,7 @@ type ManifestView struct {
 	FlushedSeq uint64 `json:"flushed_seq"`
 	MinSegment uint64 `json:"min_segment"`
 	Keys       uint64 `json:"keys"`
+	Expires    uint64 `json:"expires"` // of them, with an expiry
 	Clean      bool   `json:"clean"`
 	Files      int    `json:"files"`
 	Tombstones int    `json:"tombstones"`
@@ -30,8 +31,8 @@ type ManifestView struct {
 
 // String is a few lines.
 func (m *ManifestView) String() string {
-	return fmt.Sprintf("manifest generation %d of db %s, unit %d, clean %v\n  tables hold sequence %d and below, the log begins with segment %d, next file %d\n  %d keys, %d files, %d tombstones, %d retention rules",
-		m.Generation, m.DBID, m.Unit, m.Clean, m.FlushedSeq, m.MinSegment, m.NextFile, m.Keys, m.Files, m.Tombstones, m.Rules)
+	return fmt.Sprintf("manifest generation %d of db %s, unit %d, clean %v\n  tables hold sequence %d and below, the log begins with segment %d, next file %d\n  %d keys (%d with an expiry), %d files, %d tombstones, %d retention rules",
+		m.Generation, m.DBID, m.Unit, m.Clean, m.FlushedSeq, m.MinSegment, m.NextFile, m.Keys, m.Expires, m.Files, m.Tombstones, m.Rules)
 }
 
 // FileView is a live table.
@@ -130,7 +131,7 @@ func DumpManifest(fsys disk.FS, name string, emit Emit) error {
 	}
 	if err := emit(&ManifestView{
 		Type: "manifest", Generation: s.Generation, DBID: fmt.Sprintf("%016x", s.DBID), Unit: s.Unit, NextFile: s.NextFile,
-		FlushedSeq: s.FlushedSeq, MinSegment: s.MinSegment, Keys: s.Keys, Clean: s.Clean,
+		FlushedSeq: s.FlushedSeq, MinSegment: s.MinSegment, Keys: s.Keys, Expires: s.Expires, Clean: s.Clean,
 		Files: len(s.Files), Tombstones: len(s.Tombstones), Rules: len(s.Retention),
 	}); err != nil {
 		return err

@@ -3,6 +3,8 @@ package inspect
 import (
 	"fmt"
 	"strconv"
+
+	"tskv/compaction"
 )
 
 // maxQuoted is how much of a key or value is shown.
@@ -12,7 +14,26 @@ const maxQuoted = 64
 const (
 	spaceCatalog = 0x01
 	spaceData    = 0x02
+	spaceExpiry  = 0x03 // the whole key: an index of the keys that have an expiry
+	spaceClass   = 0x10 // in the log: data of the class that is added to it
 )
+
+// splitKey returns the name of an internal key's space, and the rest; no name for
+// bytes of another layout.
+func splitKey(key []byte) (space string, rest []byte) {
+	switch {
+	case len(key) == 0:
+	case key[0] == spaceCatalog:
+		return "catalog", key[1:]
+	case key[0] == spaceData:
+		return "data", key[1:]
+	case key[0] == spaceExpiry && len(key) == 1:
+		return "expiries", key[1:]
+	case key[0] >= spaceClass && key[0] < spaceClass+compaction.ClassData:
+		return fmt.Sprintf("class-%d", key[0]-spaceClass), key[1:]
+	}
+	return "", key
+}
 
 // quote shows bytes as ASCII text in quotes; longer ones are cut short.
 func quote(b []byte) string {
@@ -32,11 +53,12 @@ func quoteRange(first, last []byte) string {
 // Key shows an internal key: the user's key in quotes, with "catalog" before
 // it for the row that the catalog has of it.
 func Key(key []byte) string {
-	switch {
-	case len(key) > 0 && key[0] == spaceCatalog:
-		return "catalog " + quote(key[1:])
-	case len(key) > 0 && key[0] == spaceData:
-		return quote(key[1:])
+	switch space, rest := splitKey(key); space {
+	case "data":
+		return quote(rest)
+	case "":
+		return "internal " + quote(rest)
+	default:
+		return space + " " + quote(rest)
 	}
-	return "internal " + quote(key)
 }

@@ -190,7 +190,7 @@ func (s *salvager) headerDBID() (id uint64) {
 // result.
 func (s *salvager) settle() error {
 	var err error
-	if s.state.Keys, err = countKeys(s.to, &s.state); err != nil {
+	if err = countKeys(s.to, &s.state); err != nil {
 		return fmt.Errorf("count keys: %w", err)
 	}
 	if err := manifest.Store(s.to, &s.state); err != nil {
@@ -217,13 +217,22 @@ func (s *salvager) settle() error {
 	return nil
 }
 
-func countKeys(fsys disk.FS, state *manifest.State) (n uint64, err error) {
-	w := catalogWalk{
-		living:  func([]byte) error { n++; return nil },
-		missing: func([]byte, uint8) error { return nil },
+// countKeys sets the numbers of keys in a manifest to those of its tables.
+func countKeys(fsys disk.FS, state *manifest.State) error {
+	state.Keys, state.Expires = 0, 0
+	w := catalogWalk{living: countInto(state), missing: func([]byte, uint8) error { return nil }}
+	return w.run(fsys, state, false)
+}
+
+// countInto counts living keys in a manifest.
+func countInto(state *manifest.State) func(key []byte, expires bool) error {
+	return func(_ []byte, expires bool) error {
+		state.Keys++
+		if expires {
+			state.Expires++
+		}
+		return nil
 	}
-	err = w.run(fsys, state, false)
-	return n, err
 }
 
 // tombstones returns those that still hide something.

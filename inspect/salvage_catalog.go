@@ -13,13 +13,13 @@ import (
 const birthKind = 1
 
 // repairCatalog gives keys with records but without a catalog entry a new one, and
-// sets the number of keys right. The replay has brought all records into tables.
+// sets the numbers of keys right. The replay has brought all records into tables.
 func (s *salvager) repairCatalog(state *manifest.State) (err error) {
 	next := *state
-	next.Keys = 0
+	next.Keys, next.Expires = 0, 0
 	r := rebirth{fs: s.to, state: &next}
 	w := catalogWalk{
-		living:  func([]byte) error { next.Keys++; return nil },
+		living:  countInto(&next),
 		missing: r.add,
 	}
 	if err := w.run(s.to, state, false); err != nil {
@@ -31,7 +31,7 @@ func (s *salvager) repairCatalog(state *manifest.State) (err error) {
 	}
 	next.Keys += r.keys
 	s.report.Reborn = r.keys
-	if next.Keys == state.Keys && r.keys == 0 {
+	if next.Keys == state.Keys && next.Expires == state.Expires && r.keys == 0 {
 		return nil
 	}
 	next.Generation++

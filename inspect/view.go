@@ -17,18 +17,15 @@ type Emit func(v fmt.Stringer) error
 
 // KeyView is an internal key.
 type KeyView struct {
-	Space string `json:"space,omitempty"` // data or catalog; empty for the start of both, or bytes of another layout
+	// Space is data, catalog, expiries (the index of them), or in the log class-N for
+	// data of a retention class; empty for the start of all, or bytes of another layout.
+	Space string `json:"space,omitempty"`
 	Key   string `json:"key"`
 }
 
 func viewKey(key []byte) KeyView {
-	switch {
-	case len(key) > 0 && key[0] == spaceCatalog:
-		return KeyView{"catalog", text(key[1:])}
-	case len(key) > 0 && key[0] == spaceData:
-		return KeyView{"data", text(key[1:])}
-	}
-	return KeyView{"", text(key)}
+	space, rest := splitKey(key)
+	return KeyView{space, text(rest)}
 }
 
 // String is the key in quotes, behind its space unless that is data.

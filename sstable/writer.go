@@ -12,6 +12,11 @@ import (
 // writeBytes is what one write(2) carries at least, the last one excepted.
 const writeBytes = 256 << 10
 
+// writeBehindBytes: the kernel is asked to begin its own writing after so many. A
+// table that is handed to the disk all at once, by its last Sync, makes every sync
+// of the log wait for it.
+const writeBehindBytes = 4 << 20
+
 // WriterOptions say what a new table is.
 type WriterOptions struct {
 	FileID         uint64
@@ -33,6 +38,7 @@ type Writer struct {
 	err     error
 	buf     []byte
 	written int64 // bytes of the file before buf
+	behind  int64 // of them, those that the kernel was asked to write
 
 	encoder    blockEncoder
 	dictionary tagDictionary
@@ -247,6 +253,10 @@ func (w *Writer) write(p []byte) error {
 		return fmt.Errorf("write table: %w", err)
 	}
 	w.written += int64(len(p))
+	if n := w.written - w.behind; n >= writeBehindBytes {
+		w.file.WriteBehind(w.behind, n)
+		w.behind = w.written
+	}
 	return nil
 }
 

@@ -33,7 +33,7 @@ var arrows = map[string][]string{
 	"tests/harness": {"net/resp"},
 	"tests/e2e":     {"net/resp", "tests/harness"},
 	"tests/chaos":   {"net/resp", "tests/harness"},
-	"tests/repair":  {"kv", "disk", "compaction", "engine", "inspect"},
+	"tests/repair":  {"kv", "disk", "compaction", "manifest", "engine", "inspect"},
 }
 
 // testArrows are the rooms that tests of any room may use beside its own arrows.

@@ -117,6 +117,7 @@ func (l *Log) fillZeros(file disk.File) error {
 		if _, err := file.WriteAt(zeros, off); err != nil {
 			return err
 		}
+		file.WriteBehind(off, int64(len(zeros))) // the log is being synced beside
 	}
 	return file.Sync()
 }

@@ -145,6 +145,9 @@ func (f *file) Truncate(size int64) error {
 	})
 }
 
+// WriteBehind does nothing: it promises nothing.
+func (f *file) WriteBehind(off, n int64) {}
+
 // DropCache does nothing: here it could change nothing but speed.
 func (f *file) DropCache(off, n int64) {}
 

@@ -118,7 +118,7 @@ func (s *session) mput(args [][]byte) error {
 	}
 	ops := make([]engine.Op, 0, len(args)/3)
 	keys := make([][]byte, 0, len(args)/3)
-	now := s.h.opt.Now
+	now, blind := s.h.opt.Now, true
 	for i := 1; i < len(args); i += 3 {
 		if err := checkPair(args[i], args[i+2]); err != nil {
 			return err
@@ -127,11 +127,13 @@ func (s *session) mput(args [][]byte) error {
 		if err != nil {
 			return err
 		}
+		blind = blind && mode == engine.IDExplicit
 		ops = append(ops, engine.Op{Key: args[i], ID: id, Mode: mode, Value: args[i+2]})
 		keys = append(keys, args[i])
 	}
 	q := s.queueUpdate(args, putAll, replyIDs, keys...)
 	q.ops = ops
+	s.batch.Ops[q.index].Blind = blind
 	return nil
 }
 

@@ -55,15 +55,17 @@ func TestGoldenStores(t *testing.T) {
 	}
 }
 
-// dumpAll dumps all files; none may be damaged.
-func dumpAll(t *testing.T, d *disktest.Disk) {
+// dumpAll dumps all files, a line for each thing in them; none may be damaged.
+func dumpAll(t *testing.T, d *disktest.Disk) string {
 	t.Helper()
+	var text strings.Builder
 	lines := 0
 	emit := func(v fmt.Stringer) error {
 		lines++
 		if _, err := json.Marshal(v); err != nil || v.String() == "" {
 			t.Errorf("%T: %v", v, err)
 		}
+		fmt.Fprintln(&text, v)
 		return nil
 	}
 	damaged, err := inspect.DumpLog(d, inspect.DumpLogOptions{Ops: true}, emit)
@@ -85,6 +87,7 @@ func dumpAll(t *testing.T, d *disktest.Disk) {
 	if lines < 20 {
 		t.Errorf("only %d things were shown", lines)
 	}
+	return text.String()
 }
 
 // goldenRow is a record in want.json.
@@ -132,16 +135,16 @@ func loadGolden(t *testing.T, dir string) (*disktest.Disk, contents) {
 	return d, want
 }
 
-// writeGolden writes a store with a bit of everything: tables of two windows, a
-// merged one, range deletes, and a log that was not closed.
+// writeGolden writes a store with a bit of everything: tables of several classes and
+// windows, range deletes, expiries, retention rules, and a log that was not closed.
 func writeGolden(t *testing.T, dir string) {
 	t.Helper()
-	s := small(t, 1)
+	s := retained(t, 1)
 	s.kill()
 	_, _, end := lastOfLog(t, s.disk)
 	for _, name := range s.disk.Files() {
 		kind, _, _ := disk.ParseName(name)
-		if kind == disk.KindLock || kind == disk.KindTemp {
+		if kind == disk.KindLock || kind == disk.KindTemp || kind == disk.KindReserve {
 			continue
 		}
 		b, err := s.disk.ReadFile(name)

@@ -29,7 +29,8 @@ func salvage(t *testing.T, what string, from disk.FS, keepOlder bool) (*disktest
 }
 
 func replay(fsys disk.FS) error {
-	db, err := engine.Open("test", options(fsys, nil))
+	clock := time.UnixMilli(1_700_000_000_000)
+	db, err := engine.Open("test", options(fsys, &clock))
 	if err != nil {
 		return err
 	}
@@ -138,6 +139,12 @@ func TestSalvageSound(t *testing.T) {
 
 // TestSalvageAnyFlip flips a bit in every part of a store and salvages it.
 func TestSalvageAnyFlip(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { salvageFlips(t, small(t, 21)) })
+	t.Run("retained", func(t *testing.T) { salvageFlips(t, retained(t, 21)) })
+}
+
+func salvageFlips(t *testing.T, s *store) {
+	t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	t.Log("seed ", seed)
 	rng := rand.New(rand.NewPCG(seed, 1))
@@ -145,13 +152,12 @@ func TestSalvageAnyFlip(t *testing.T) {
 	if testing.Short() {
 		step = 200
 	}
-	s := small(t, 21)
 	s.kill()
 	lastFile, _, end := lastOfLog(t, s.disk)
 	tried, lost := 0, 0
 	for _, name := range s.disk.Files() {
 		kind, _, _ := disk.ParseName(name)
-		if kind == disk.KindLock || kind == disk.KindTemp {
+		if kind == disk.KindLock || kind == disk.KindTemp || kind == disk.KindReserve {
 			continue
 		}
 		data, err := s.disk.ReadFile(name)
