@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"errors"
 	"sort"
 
 	"tskv/kv"
@@ -101,6 +102,10 @@ func (t *Tail) catchUp() error {
 	} else {
 		finished, err = t.readKeys(snap)
 	}
+	if errors.Is(err, ErrSnapshotTooOld) {
+		t.wake() // what was read is kept; the next look takes another snapshot
+		return nil
+	}
 	if finished && err == nil {
 		t.behind, t.seq, t.goal, t.done = false, t.goal, 0, nil
 	}
@@ -145,9 +150,11 @@ func (t *Tail) readKey(snap *Snapshot, key []byte) (bool, error) {
 		return false, err
 	}
 	defer sc.Close()
+	delivered := len(t.out)
 	for {
 		rows, err := sc.Next()
 		if err != nil {
+			t.out = t.out[:delivered] // the place has not moved
 			return false, err
 		}
 		if rows == nil {

@@ -230,7 +230,7 @@ func (t *Tail) Poll() ([]Event, error) {
 	for {
 		t.out, t.room = t.out[:0], t.room[:0]
 		if t.behind {
-			if err := t.catchUp(); err != nil || len(t.out) > 0 {
+			if err := t.catchUp(); err != nil || len(t.out) > 0 || t.behind {
 				return t.out, err
 			}
 			continue

@@ -264,3 +264,31 @@ func followModel(ctx context.Context, t *testing.T, tail *Tail, rng *rand.Rand, 
 		}
 	}
 }
+
+// TestTailOldSnapshot revokes the snapshots of a tail that catches up: it goes on
+// with others, and nothing is missing or comes twice.
+func TestTailOldSnapshot(t *testing.T) {
+	db := open(t, testOptions(disktest.New()))
+	defer func() { _ = db.Close() }()
+	for i := range 10 {
+		mustPut(t, db, "k", uint64(i+1), "v")
+	}
+	tail := openTail(t, db, TailOptions{Key: []byte("k"), Start: fromStart})
+	memory := db.current.Load().mem[0]
+	memory.revoked.Store(true)
+	if events, err := tail.Poll(); err != nil || len(events) > 0 {
+		t.Fatalf("%d events, %v", len(events), err)
+	}
+	select {
+	case <-tail.Woken():
+	default:
+		t.Error("nothing says when to look again")
+	}
+	memory.revoked.Store(false)
+	if got := collect(t, tail, 10); got[0] != "k 1-0 v" || got[9] != "k 10-0 v" {
+		t.Errorf("%q", got)
+	}
+	if events, err := tail.Poll(); err != nil || len(events) > 0 {
+		t.Errorf("%d more events, %v", len(events), err)
+	}
+}
