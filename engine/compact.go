@@ -129,6 +129,7 @@ func (db *DB) pickOptions(v *version) compaction.PickOptions {
 		Tombstones:    v.tombs,
 		MaxInputBytes: db.compactionRoom(),
 		Avoid:         db.damaged.avoid,
+		MaxFileBytes:  split(db.options.Memory).file,
 	}
 }
 
@@ -193,11 +194,12 @@ func (db *DB) merge(inputs []compaction.Input, v *version, plan compaction.Plan)
 	}
 	merge := func() (err error) {
 		outputs, err = compaction.Merge(inputs, v.tombs, plan, compaction.Output{
-			Floor:  floor,
-			FS:     db.tableFS(),
-			NextID: db.nextFileID,
-			Codec:  sstable.CodecZstd,
-			Pace:   pace,
+			Floor:        floor,
+			FS:           db.tableFS(),
+			NextID:       db.nextFileID,
+			Codec:        sstable.CodecZstd,
+			MaxFileBytes: split(db.options.Memory).file,
+			Pace:         pace,
 		})
 		return err
 	}

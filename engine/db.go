@@ -178,7 +178,7 @@ func (db *DB) startWriting() {
 	share := split(db.options.Memory)
 	db.committer = &committer{db: db, v: v, mem: v.mem[0], hot: newHotKeys(share.hotKeys), nextSeq: db.visible.Load() + 1, rules: db.rules.Load()}
 	db.committer.enc.StartSegment()
-	db.hotFiles.Store(int64(compaction.HotFiles(v.files(), compaction.PickOptions{})))
+	db.hotFiles.Store(int64(compaction.HotFiles(v.files(), compaction.PickOptions{MaxFileBytes: split(db.options.Memory).file})))
 	db.commitDone.Go(func() { db.commitLoop() })
 	switch db.options.Sync {
 	case SyncAlways:

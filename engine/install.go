@@ -209,7 +209,7 @@ func (db *DB) swapTables(opened []*table, removed []uint64, next *manifest.State
 	if edited || tombs.Len() != len(next.Tombstones) {
 		tombs = kv.NewTombstones(next.Tombstones)
 	}
-	db.hotFiles.Store(int64(compaction.HotFiles(next.Files, compaction.PickOptions{Avoid: db.damaged.avoid})))
+	db.hotFiles.Store(int64(compaction.HotFiles(next.Files, compaction.PickOptions{Avoid: db.damaged.avoid, MaxFileBytes: split(db.options.Memory).file})))
 	db.swap(newVersion(db.keepWarm(old.mem, frozen, gone), frozen, tables, tombs))
 	if db.queue != nil {
 		db.queue.signal() // the commit goroutine lets go of the old version

@@ -19,6 +19,10 @@ type shares struct {
 	maps     int64 // mapped pages of tables
 	hotKeys  int64 // states of keys that the commit goroutine knows
 	queue    int64 // batches in front of the commit goroutine
+	// file is the size at which a table is full. The index of a table stays in
+	// memory while it is written: with series of a record or two that is as much as
+	// the file has bytes.
+	file int64
 }
 
 // split divides a budget. For 1 GiB: memtables of 64 MiB, 128 MiB for two warm
@@ -30,6 +34,7 @@ func split(budget int64) shares {
 		maps:     budget / 8,
 		hotKeys:  budget / 32 * 3,
 		queue:    min(max(budget/64, 1<<20), 64<<20),
+		file:     min(max(budget/4, 64<<20), 1<<30),
 	}
 	s.warm = maxWarm * s.memtable
 	return s

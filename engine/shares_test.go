@@ -8,11 +8,11 @@ func TestSplit(t *testing.T) {
 		budget int64
 		want   shares
 	}{
-		{MinMemory, shares{4 * mib, 8 * mib, 8 * mib, 8 * mib, 6 * mib, 1 * mib}},
-		{256 * mib, shares{16 * mib, 32 * mib, 32 * mib, 32 * mib, 24 * mib, 4 * mib}},
-		{1024 * mib, shares{64 * mib, 128 * mib, 128 * mib, 128 * mib, 96 * mib, 16 * mib}},
-		{4096 * mib, shares{256 * mib, 512 * mib, 512 * mib, 512 * mib, 384 * mib, 64 * mib}},
-		{MaxMemory, shares{256 * mib, 512 * mib, MaxMemory / 8, MaxMemory / 8, MaxMemory / 32 * 3, 64 * mib}},
+		{MinMemory, shares{4 * mib, 8 * mib, 8 * mib, 8 * mib, 6 * mib, 1 * mib, 64 * mib}},
+		{256 * mib, shares{16 * mib, 32 * mib, 32 * mib, 32 * mib, 24 * mib, 4 * mib, 64 * mib}},
+		{1024 * mib, shares{64 * mib, 128 * mib, 128 * mib, 128 * mib, 96 * mib, 16 * mib, 256 * mib}},
+		{4096 * mib, shares{256 * mib, 512 * mib, 512 * mib, 512 * mib, 384 * mib, 64 * mib, 1024 * mib}},
+		{MaxMemory, shares{256 * mib, 512 * mib, MaxMemory / 8, MaxMemory / 8, MaxMemory / 32 * 3, 64 * mib, 1024 * mib}},
 	} {
 		got := split(c.budget)
 		if got != c.want {
