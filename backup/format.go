@@ -3,9 +3,7 @@ package backup
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"time"
 
@@ -126,7 +124,7 @@ func encode(v any, sum *string) ([]byte, error) {
 // decode reads a description of at most maxDescription bytes into v, which has
 // the checksum and the format as sum and format.
 func decode(fsys disk.FS, name string, v any, sum *string, format *int) error {
-	data, err := readAll(fsys, name)
+	data, err := disk.ReadFile(fsys, name, maxDescription)
 	if err != nil {
 		return err
 	}
@@ -145,26 +143,6 @@ func decode(fsys disk.FS, name string, v any, sum *string, format *int) error {
 		return disk.Corrupt(name, 0, "checksum")
 	}
 	return nil
-}
-
-func readAll(fsys disk.FS, name string) (data []byte, err error) {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	size, err := f.Size()
-	if err != nil {
-		return nil, err
-	}
-	if size > maxDescription {
-		return nil, disk.Corrupt(name, 0, "%d bytes, the most is %d", size, maxDescription)
-	}
-	data = make([]byte, size)
-	if n, err := f.ReadAt(data, 0); err != nil && (!errors.Is(err, io.EOF) || n < len(data)) {
-		return nil, err
-	}
-	return data, nil
 }
 
 // check says what in a description cannot be.

@@ -69,7 +69,7 @@ func (r *Repository) Close() error {
 
 // checkMarker looks whether a directory is a repository, or may become one.
 func checkMarker(fsys disk.FS, fresh bool) error {
-	data, err := readAll(fsys, markerName)
+	data, err := disk.ReadFile(fsys, markerName, maxDescription)
 	if err == nil {
 		var format int
 		if _, err := fmt.Sscanf(string(data), markerText, &format); err != nil {

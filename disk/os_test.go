@@ -289,3 +289,23 @@ func TestWriteAtAllocates(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// TestReadFile reads whole files and refuses, before it allocates, larger ones.
+func TestReadFile(t *testing.T) {
+	root, err := disk.NewOS(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := disk.ReplaceFile(root, "a", "", []byte("12345")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := disk.ReadFile(root, "a", 5); err != nil || string(got) != "12345" {
+		t.Errorf("%q %v", got, err)
+	}
+	if _, err := disk.ReadFile(root, "a", 4); !errors.Is(err, disk.ErrCorrupt) {
+		t.Errorf("%v", err)
+	}
+	if _, err := disk.ReadFile(root, "none", 4); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+}

@@ -189,7 +189,9 @@ func (db *DB) merge(inputs []compaction.Input, v *version, plan compaction.Plan)
 		if db.checkDisk(); !wasFull && db.diskFull.Load() {
 			return errShortage
 		}
-		db.beUrgent(&plan)
+		if err := db.beUrgent(&plan); err != nil {
+			return err
+		}
 		return db.pace(n)
 	}
 	merge := func() (err error) {

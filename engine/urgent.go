@@ -21,10 +21,11 @@ const (
 )
 
 // beUrgent does one small merge if many files wait for one. plan is the one under
-// way. db.compactMu is held.
-func (db *DB) beUrgent(plan *compaction.Plan) {
+// way, which ends with the error of this one, unless that is of a damaged file.
+// db.compactMu is held.
+func (db *DB) beUrgent(plan *compaction.Plan) error {
 	if db.urgent || db.hotFiles.Load() < urgentFiles { // one is under way, or none is needed
-		return
+		return nil
 	}
 	var total int64
 	busy := make(map[uint64]bool, len(plan.Inputs))
@@ -34,7 +35,7 @@ func (db *DB) beUrgent(plan *compaction.Plan) {
 	}
 	v := db.acquire()
 	if v == nil {
-		return
+		return nil
 	}
 	defer v.release()
 	opt := db.pickOptions(v)
@@ -42,12 +43,12 @@ func (db *DB) beUrgent(plan *compaction.Plan) {
 	opt.Avoid = func(id uint64) bool { return busy[id] || db.damaged.avoid(id) }
 	small, ok := compaction.Pick(v.files(), opt)
 	if !ok || small.Reason != "tiered" && small.Reason != "crowd" {
-		return
+		return nil
 	}
 	db.urgent = true
 	defer func() { db.urgent = false }()
 	if err := db.carryOut(v, small); err != nil && !db.setAside(err) {
-		db.log.Error("compact", "error", err)
-		db.metrics.CompactionErrors.Inc()
+		return err
 	}
+	return nil
 }

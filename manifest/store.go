@@ -3,7 +3,6 @@ package manifest
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 
 	"tskv/disk"
@@ -16,7 +15,7 @@ import (
 // A directory that has MANIFEST.prev but no MANIFEST was not left by tskv: it
 // is reported as corrupt, since taking it for an empty one would delete files.
 func Load(fsys disk.FS) (*State, error) {
-	data, err := readAll(fsys, disk.ManifestName)
+	data, err := disk.ReadFile(fsys, disk.ManifestName, maxBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		switch _, prevErr := fsys.Stat(disk.PrevManifestName); {
 		case prevErr == nil:
@@ -38,7 +37,7 @@ func Load(fsys disk.FS) (*State, error) {
 // LoadFile reads a manifest file of any name, as tools do. Errors: as of Load,
 // but a missing file is just fs.ErrNotExist.
 func LoadFile(fsys disk.FS, name string) (*State, error) {
-	data, err := readAll(fsys, name)
+	data, err := disk.ReadFile(fsys, name, maxBytes)
 	if err != nil {
 		return nil, fmt.Errorf("load manifest: %w", err)
 	}
@@ -47,27 +46,6 @@ func LoadFile(fsys disk.FS, name string) (*State, error) {
 		return nil, fmt.Errorf("load manifest: %w", err)
 	}
 	return s, nil
-}
-
-// readAll reads a file of at most maxBytes.
-func readAll(fsys disk.FS, name string) (data []byte, err error) {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	size, err := f.Size()
-	if err != nil {
-		return nil, err
-	}
-	if size > maxBytes {
-		return nil, disk.Corrupt(name, 0, "%d bytes, the most is %d", size, maxBytes)
-	}
-	data = make([]byte, size)
-	if n, err := f.ReadAt(data, 0); err != nil && (!errors.Is(err, io.EOF) || n < len(data)) {
-		return nil, err
-	}
-	return data, nil
 }
 
 // Store makes s the current manifest, durably and at once: after a crash Load
